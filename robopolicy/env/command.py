@@ -1,0 +1,60 @@
+"""Commands: what the robot is told to do, drawn at random while it learns."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Command:
+    """Channels drawn uniformly from their ranges, and drawn again after a random time."""
+
+    ranges: dict[str, tuple[float, float]] = field(
+        default_factory=lambda: {"vx": (-0.5, 1.0), "vy": (-0.4, 0.4), "wz": (-1.0, 1.0)}
+    )
+    """Lowest and highest value of each channel; vx, vy [m/s] and wz [rad/s] are velocities in the heading frame."""
+    resample_s: tuple[float, float] = (4.0, 8.0)
+    """Time until a new command is drawn [s]."""
+    zero: float = 0.1
+    """Part of the commands that are all zero."""
+    single: float = 0.3
+    """Part of the commands of which one channel alone is not zero."""
+    from_clips: float = 0.0
+    """Part of the commands that are the velocity of a random moment of the task's clips."""
+
+    @property
+    def names(self) -> list[str]:
+        """Channels in order. Length C."""
+        return list(self.ranges)
+
+    def bounds(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Lowest and highest values, each of shape (C,)."""
+        low, high = zip(*self.ranges.values(), strict=True)
+        return torch.tensor(low, device=device), torch.tensor(high, device=device)
+
+    def draw(self, n: int, generator: torch.Generator, clip_commands: Tensor | None = None) -> Tensor:
+        """Commands for ``n`` robots.
+
+        Args:
+            n: How many.
+            generator: Source of randomness.
+            clip_commands: Commands that fit the clips' frames, shape (K, C), for ``from_clips``.
+
+        Returns:
+            Shape (n, C).
+        """
+        device = generator.device
+        low, high = self.bounds(device)
+        count = len(self.ranges)
+        uniform = low + (high - low) * torch.rand(n, count, generator=generator, device=device)
+        kind = torch.rand(n, 1, generator=generator, device=device)
+        channel = torch.randint(count, (n, 1), generator=generator, device=device)
+        only = torch.arange(count, device=device) == channel
+        value = torch.where((kind < self.zero + self.single) & ~only, 0.0, uniform)
+        value = torch.where(kind < self.zero, 0.0, value)
+        if self.from_clips and clip_commands is not None:
+            frame = torch.randint(len(clip_commands), (n,), generator=generator, device=device)
+            chosen = torch.rand(n, 1, generator=generator, device=device) < self.from_clips
+            value = torch.where(chosen, clip_commands[frame].clamp(low, high), value)
+        return value

@@ -1,0 +1,135 @@
+"""What a term may read: one instant of N robots."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from robopolicy.motion.features import motion_features
+from robopolicy.robot import RobotModel
+from robopolicy.rotation import gravity_direction, rotate, rotate_inverse, to_heading
+
+
+@dataclass(eq=False)
+class State:
+    """A snapshot after a control step; every quantity describes the same moment.
+
+    N robots, J actuated joints in contract order, F feet, C command channels. ``_w`` is the world's frame, ``_b`` the
+    base's. What is not stored is computed when first read.
+
+    Attributes:
+        robot: The compiled robot, for names, limits and defaults.
+        control_dt: Time between two actions [s].
+        qpos: World position [m] 3, quaternion wxyz 4, joint angles [rad] J. Shape (N, 7 + J).
+        qvel: World velocity [m/s] 3, body angular velocity [rad/s] 3, joint velocities [rad/s] J. Shape (N, 6 + J).
+        foot_pos_w: Position of the foot sites, world frame [m]. Shape (N, F, 3).
+        foot_clearance: Distance of the feet to the floor, negative inside it, at most 0.1 [m]. Shape (N, F).
+        body_velocity: Spatial velocity of each foot's body (rotation, then translation) about ``tree_com_w``, world
+            frame. Shape (N, F, 6).
+        tree_com_w: Centre of mass of the robot, world frame [m]. Shape (N, 3).
+        action: Latest action, clipped. Shape (N, J).
+        previous_action: The one before. Shape (N, J).
+        target: Joint targets of the latest action [rad]. Shape (N, J).
+        command: What the robot was told. Shape (N, C).
+        phase: Gait clock in [0, 1). Shape (N,).
+        moving: Whether the command asks for motion. Shape (N,) bool.
+        age: Control steps since the episode began. Shape (N,) int.
+        kp, kd: Gains of each robot [N m/rad], [N m s/rad]. Shape (N, J).
+        torque_limit: Shape (N, J) [N m].
+        encoder_offset: What the joint encoders read too much [rad]. Shape (N, J).
+        imu_rotation: Mounting error of the inertial unit, quaternion wxyz. Shape (N, 4).
+        default_pose: Joint angles of the home pose [rad]. Shape (J,).
+        lower, upper: Joint range [rad]. Shape (J,).
+    """
+
+    robot: RobotModel
+    control_dt: float
+    qpos: Tensor
+    qvel: Tensor
+    foot_pos_w: Tensor
+    foot_clearance: Tensor
+    body_velocity: Tensor
+    tree_com_w: Tensor
+    action: Tensor
+    previous_action: Tensor
+    target: Tensor
+    command: Tensor
+    phase: Tensor
+    moving: Tensor
+    age: Tensor
+    kp: Tensor
+    kd: Tensor
+    torque_limit: Tensor
+    encoder_offset: Tensor
+    imu_rotation: Tensor
+    default_pose: Tensor
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def quat(self) -> Tensor:
+        """Base orientation, wxyz. Shape (N, 4)."""
+        return self.qpos[:, 3:7]
+
+    @property
+    def base_height(self) -> Tensor:
+        """Height of the base's origin [m]. Shape (N,)."""
+        return self.qpos[:, 2]
+
+    @property
+    def joint_pos(self) -> Tensor:
+        """True joint angles [rad]. Shape (N, J)."""
+        return self.qpos[:, 7:]
+
+    @property
+    def joint_vel(self) -> Tensor:
+        """True joint velocities [rad/s]. Shape (N, J)."""
+        return self.qvel[:, 6:]
+
+    @property
+    def base_ang_vel_b(self) -> Tensor:
+        """Base angular velocity, base frame [rad/s]. Shape (N, 3)."""
+        return self.qvel[:, 3:6]
+
+    @cached_property
+    def base_lin_vel_b(self) -> Tensor:
+        """Base linear velocity, base frame [m/s]. Shape (N, 3)."""
+        return rotate_inverse(self.quat, self.qvel[:, :3])
+
+    @cached_property
+    def base_lin_vel_h(self) -> Tensor:
+        """Base linear velocity in the heading frame (world z up, x where the base faces) [m/s]. Shape (N, 3)."""
+        return to_heading(self.quat, self.qvel[:, :3])
+
+    @cached_property
+    def yaw_rate(self) -> Tensor:
+        """Turning speed about the world's z [rad/s]. Shape (N,)."""
+        return rotate(self.quat, self.base_ang_vel_b)[:, 2]
+
+    @cached_property
+    def gravity_b(self) -> Tensor:
+        """Direction of gravity, base frame, unit length. Shape (N, 3)."""
+        return gravity_direction(self.quat)
+
+    @cached_property
+    def torque(self) -> Tensor:
+        """Torque of the servos at this instant [N m]. Shape (N, J)."""
+        raw = self.kp * (self.target - self.encoder_offset - self.joint_pos) - self.kd * self.joint_vel
+        return torch.clamp(raw, -self.torque_limit, self.torque_limit)
+
+    @cached_property
+    def foot_contact(self) -> Tensor:
+        """Whether each foot touches the floor (within 1 mm). Shape (N, F) bool."""
+        return self.foot_clearance < 1e-3
+
+    @cached_property
+    def foot_vel_w(self) -> Tensor:
+        """Velocity of the foot sites, world frame [m/s]. Shape (N, F, 3)."""
+        rotation, translation = self.body_velocity[..., :3], self.body_velocity[..., 3:]
+        return translation + torch.linalg.cross(rotation, self.foot_pos_w - self.tree_com_w[:, None])
+
+    @cached_property
+    def motion(self) -> Tensor:
+        """What the discriminator sees, see ``motion_features``. Shape (N, D)."""
+        return motion_features(self.qpos, self.qvel, self.foot_pos_w)

@@ -1,0 +1,159 @@
+"""Judging a policy by what training never saw: fresh episodes over the whole command range, and held-out clips."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robopolicy.env.env import Env
+from robopolicy.env.state import State
+from robopolicy.errors import UserError
+from robopolicy.motion.metrics import frechet_distance
+from robopolicy.motion.reference import load_reference
+from robopolicy.rotation import gravity_direction, rotate_inverse
+from robopolicy.task import Task
+
+Act = Callable[[Tensor], Tensor]
+_SETTLE_S = 2.0  # errors count from here on
+_WINDOW_S = 1.0  # velocities are averaged over this long
+
+
+@dataclass
+class Evaluation:
+    """Results over all episodes; None where the task has no such thing.
+
+    Attributes:
+        velocity_rmse_mps: RMSE of the base's velocity in its heading frame, 1 s moving average, against the command.
+        yaw_rmse_radps: The same of the turning speed.
+        survival: Share of the episodes without a fall.
+        style_distance: Fréchet distance to the held-out half of the task's clips.
+        episodes: How many.
+        reward: Mean task reward per episode.
+        return_std: Its deviation between episodes.
+    """
+
+    velocity_rmse_mps: float | None
+    yaw_rmse_radps: float | None
+    survival: float
+    style_distance: float | None
+    episodes: int
+    reward: float
+    return_std: float
+
+
+def evaluate(task: Task, act: Act, episodes: int = 256, seed: int = 12345, seconds: float | None = None) -> Evaluation:
+    """Run every episode once, with randomization, noise and pushes as in training, one command each.
+
+    Args:
+        task: The task; its clips judge the style even if the policy learned without them.
+        act: Actions (N, J) for actor observations (N, A), without exploration noise.
+        episodes: How many; each has its own robot and its own command from the whole range.
+        seed: Seed of all of it, apart from those of training.
+        seconds: Length of an episode [s]; by default the task's.
+    """
+    env = Env(task, num_envs=episodes, seed=seed)
+    env.reset(stagger=False)
+    spread = replace(task.command, zero=0.0, single=0.0, from_clips=0.0)
+    obs = env.hold_command(spread.draw(episodes, env.generator))
+    steps = env.max_episode_steps if seconds is None else round(seconds / env.control_dt)
+    steps = min(steps, env.max_episode_steps)
+    alive = torch.ones(episodes, dtype=torch.bool)
+    total = torch.zeros(episodes)
+    alives, velocities, features = [], [], []
+    with torch.inference_mode():
+        for _ in range(steps):
+            step = env.step(act(obs["actor"]))
+            obs, state = step.obs, env.state
+            total += step.reward * alive
+            alive = alive & ~step.terminated
+            alives.append(alive)
+            velocities.append(torch.cat((state.base_lin_vel_h[:, :2], state.yaw_rate.unsqueeze(-1)), dim=-1))
+            features.append(style_features(state.qpos, state.qvel))
+    alive_all = torch.stack(alives)
+    settled = round(_SETTLE_S / env.control_dt)
+    velocity_rmse = yaw_rmse = None
+    if task.command.names[:3] == ["vx", "vy", "wz"]:
+        window = round(_WINDOW_S / env.control_dt)
+        error = _moving_average(torch.stack(velocities), window) - env.command[:, :3]
+        # A mean that ends at step k covers the window before it, all of it lived.
+        counted = alive_all[window - 1 :].clone()
+        counted[: max(settled - window + 1, 0)] = False
+        if counted.any():
+            velocity_rmse = float(error[..., :2].square().sum(-1)[counted].mean().sqrt())
+            yaw_rmse = float(error[..., 2].square()[counted].mean().sqrt())
+    distance = None
+    if task.prior.clips:
+        late = torch.stack(features)[settled:][alive_all[settled:]]
+        distance = style_distance(task, env, late.double().numpy())
+    return Evaluation(
+        velocity_rmse_mps=velocity_rmse,
+        yaw_rmse_radps=yaw_rmse,
+        survival=float(alive.float().mean()),
+        style_distance=distance,
+        episodes=episodes,
+        reward=float(total.mean()),
+        return_std=float(total.std()),
+    )
+
+
+def style_features(qpos: Tensor, qvel: Tensor) -> Tensor:
+    """Joint angles, gravity's direction, base velocity, base angular velocity (base frame), joint velocities."""
+    quat = qpos[..., 3:7]
+    base_velocity = rotate_inverse(quat, qvel[..., :3])
+    return torch.cat((qpos[..., 7:], gravity_direction(quat), base_velocity, qvel[..., 3:6], qvel[..., 6:]), dim=-1)
+
+
+def style_distance(task: Task, env: Env, rollouts: np.ndarray) -> float | None:
+    """Fréchet distance of rollouts (M, D) to the held-out half of the clips, in the clips' own deviations."""
+    held_out = load_reference(task.prior, env.robot, task.control_dt, half="held-out")
+    reference = style_features(held_out.qpos.double(), held_out.qvel.double()).numpy()
+    if len(rollouts) < 2:
+        return None
+    mean, std = reference.mean(0), np.maximum(reference.std(0), 1e-3)
+    return frechet_distance((reference - mean) / std, (rollouts - mean) / std)
+
+
+def load_actor(target: Path) -> tuple[Task, Act]:
+    """The task and the policy of a run folder or of an ONNX file.
+
+    Raises:
+        UserError: It is neither, or it is damaged.
+    """
+    if target.suffix == ".onnx":
+        return _onnx_actor(target)
+    from robopolicy import checkpoint
+    from robopolicy.learn.policy import load_policy
+
+    run = checkpoint.load(target)
+    policy = load_policy(run.task.ppo, run.sidecar, run.state["learner"]["policy"])
+    return run.task, lambda obs: policy.actor_mean(obs)
+
+
+def _onnx_actor(path: Path) -> tuple[Task, Act]:
+    from robopolicy_runtime.errors import ContractError
+    from robopolicy_runtime.policy import PolicyFile
+
+    from robopolicy.task import load_task
+
+    if not path.is_file():
+        raise UserError(f"no file {path}")
+    try:
+        policy = PolicyFile.open(path)
+    except ContractError as error:
+        raise UserError(str(error)) from error
+    return load_task(policy.contract.task), lambda obs: torch.from_numpy(policy.run(obs.numpy()))
+
+
+def summary(result: Evaluation) -> dict[str, Any]:
+    """As plain values, for JSON."""
+    return dict(vars(result))
+
+
+def _moving_average(x: Tensor, window: int) -> Tensor:
+    """Mean over ``window`` steps that end at each step from ``window - 1`` on. (T, ...) to (T - window + 1, ...)."""
+    total = torch.cumsum(torch.cat((torch.zeros_like(x[:1]), x)).double(), dim=0)
+    return ((total[window:] - total[:-window]) / window).float()

@@ -1,0 +1,360 @@
+"""From a run to one ONNX file: the actor, its contract, and a recording to check the file against."""
+
+import ctypes
+import dataclasses
+import hashlib
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import torch
+from gymnasium import spaces
+from robopolicy_runtime import contract as c
+from robopolicy_runtime.errors import ContractError
+from robopolicy_runtime.onnx_writer import write_policy
+from torch import Tensor, nn
+
+from robopolicy import checkpoint, rotation
+from robopolicy.checkpoint import Run
+from robopolicy.env.env import Env
+from robopolicy.errors import UserError
+from robopolicy.learn.policy import RobotPolicy
+from robopolicy.robot import RobotModel
+from robopolicy.task import Observation, Task
+from robopolicy.terms import observations, randomizers, terminations
+
+EPISODES = 32
+SECONDS = 10.0
+REPLAY_EPISODES, REPLAY_STEPS = 4, 50
+
+VELOCITY = ("vx", "vy", "wz")
+VELOCITY_UNITS = dict(zip(VELOCITY, ("m/s", "m/s", "rad/s"), strict=True))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a policy comes from: what the contract says of the run itself."""
+
+    task: str
+    config: str
+    clips: dict[str, str]
+    code_version: str
+    versions: dict[str, str]
+    trained: c.Trained
+
+
+def export(run: Path, output: Path) -> None:
+    """Write the policy of a run as one ONNX file that carries its whole contract.
+
+    Args:
+        run: The run's folder.
+        output: The file to write; one that is there stays whole if anything goes wrong.
+
+    Raises:
+        UserError: The run cannot be read, its task cannot run on a robot, or the file cannot be written.
+    """
+    loaded = checkpoint.load(run)
+    export_policy(loaded.task, load_policy(loaded), origin_of(loaded), output)
+
+
+def export_policy(task: Task, policy: RobotPolicy, origin: Origin, output: Path) -> None:
+    """Write a policy that is in memory; see ``export``."""
+    env = nominal_env(task)
+    mjcf = mjcf_text(env.robot)
+    mean, std, clip = normalizer(policy)
+    try:
+        write_policy(
+            output,
+            mean=mean,
+            std=std,
+            clip=clip,
+            layers=actor_layers(policy),
+            contract=build_contract(env, origin, mjcf),
+            reference=record_reference(env, policy),
+            mjcf=mjcf,
+        )
+    except ContractError as error:
+        raise UserError(str(error)) from error
+
+
+# The run
+
+
+def load_policy(run: Run) -> RobotPolicy:
+    """The policy of a checkpoint.
+
+    Raises:
+        UserError: The checkpoint holds a policy of other shapes than the task asks for.
+    """
+    unbounded = lambda n: spaces.Box(-np.inf, np.inf, (n,))  # noqa: E731
+    sizes = {key: run.sidecar[f"{key}_dim"] for key in ("actor", "critic")}
+    policy = RobotPolicy(
+        spaces.Dict({key: unbounded(size) for key, size in sizes.items()}),
+        unbounded(run.sidecar["num_actions"]),
+        lambda _: 0.0,
+        hidden_actor=run.task.ppo.hidden_actor,
+        hidden_critic=run.task.ppo.hidden_critic,
+    )
+    try:
+        policy.load_state_dict(run.state["learner"]["policy"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{run.folder}: the checkpoint does not fit its own task: {reason}") from error
+    return policy.eval()
+
+
+def origin_of(run: Run) -> Origin:
+    """What the contract says of a run."""
+    config, sidecar = run.config, run.sidecar
+    return Origin(
+        task=config["task"],
+        config=hashlib.sha256((run.folder / checkpoint.CONFIG).read_bytes()).hexdigest(),
+        clips=config["clips"],
+        code_version=config["versions"]["robopolicy"],
+        versions=config["versions"],
+        trained=c.Trained(config["options"]["seed"], sidecar["steps"], sidecar["seconds"]),
+    )
+
+
+# The network
+
+
+def actor_layers(policy: RobotPolicy) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weight (out, in) and bias (out,) of each linear layer of the actor.
+
+    Raises:
+        UserError: The actor is not linear layers with ELU between them.
+    """
+    linear, between = list(policy.actor)[::2], list(policy.actor)[1::2]
+    if not all(isinstance(m, nn.Linear) for m in linear) or not all(isinstance(m, nn.ELU) for m in between):
+        kinds = ", ".join(type(m).__name__ for m in policy.actor)
+        raise UserError(
+            f"the actor must be linear layers with ELU between them to be exported; it is: {kinds}"
+        )
+    return [(_numpy(m.weight), _numpy(m.bias)) for m in linear if isinstance(m, nn.Linear)]
+
+
+def normalizer(policy: RobotPolicy) -> tuple[np.ndarray, np.ndarray, float]:
+    """Mean (A,), divisor (A,) and limit of the actor's observation normaliser."""
+    n = policy.actor_normalizer
+    return _numpy(n.mean), _numpy(n.var.sqrt() + n.epsilon), n.clip
+
+
+# The contract
+
+
+def build_contract(env: Env, origin: Origin, mjcf: str) -> c.Contract:
+    """The contract of a task's nominal environment.
+
+    Raises:
+        UserError: The actor sees something that a robot cannot measure, the IMU is not on the base, or a command
+            channel has no unit.
+        ContractError: The contract contradicts itself.
+    """
+    task, robot = env.task, env.robot
+    velocities = tuple(v if np.isfinite(v) else None for v in robot.velocity_limit.tolist())
+    low, high = (tuple(float(bounds[i]) for bounds in task.command.ranges.values()) for i in (0, 1))
+    return c.Contract(
+        schema=c.SCHEMA,
+        task=origin.task,
+        robot=robot.robot.name,
+        joint_names=robot.joint_names,
+        default_pose=_floats(robot.default_pose),
+        action=c.Action(_floats(robot.action_scale), float(task.action_clip)),
+        position_lower=_floats(robot.lower),
+        position_upper=_floats(robot.upper),
+        kp=_floats(robot.kp),
+        kd=_floats(robot.kd),
+        torque_limit=_floats(robot.torque_limit),
+        velocity_limit=velocities,
+        control_period_s=float(task.control_dt),
+        physics=c.Physics(float(task.timestep), env.substeps),
+        delays={"action_delay_s": action_delay(task)},
+        imu=imu_of(robot),
+        observations=tuple(observation(name, o, env) for name, o in task.observations.items()),
+        command=c.Command(tuple(task.command.names), low, high, command_units(task)),
+        score=score_of(task, robot),
+        hashes=c.Hashes(
+            origin.config, origin.clips, hashlib.sha256(mjcf.encode()).hexdigest(), origin.code_version
+        ),
+        versions=origin.versions,
+        trained=origin.trained,
+    )
+
+
+def observation(name: str, o: Observation, env: Env) -> c.Observation:
+    """One block of the actor's input as the runtime will build it.
+
+    Raises:
+        UserError: It is none of the terms that a robot can measure.
+    """
+    if o.function not in observations.DEPLOYABLE:
+        known = ", ".join(f.__name__ for f in observations.DEPLOYABLE)
+        raise UserError(
+            f"observation {name!r} of the actor is {o.function.__name__!r} of {o.function.__module__}, which no robot can "
+            f"measure; deployable are: {known}. What only the simulator knows belongs to `privileged`"
+        )
+    gait = env.task.gait
+    params = {"period_s": float(gait.period_s), "standing_speed": float(gait.standing_speed)}
+    size = {
+        "angular_velocity": 3,
+        "projected_gravity": 3,
+        "gait_phase": 2,
+        "command": len(env.task.command.names),
+    }
+    term = o.function.__name__
+    return c.Observation(
+        name=name,
+        term=term,
+        size=size.get(term, env.num_actions),
+        scale=float(o.scale),
+        history=o.history,
+        params=params if term == "gait_phase" else {},
+    )
+
+
+def imu_of(robot: RobotModel) -> c.Imu:
+    """The inertial unit's place on the base.
+
+    Raises:
+        UserError: Its site is on another body.
+    """
+    site, mj = robot.imu_site, robot.mj
+    if mj.site_bodyid[site] != robot.base_body:
+        body = mj.body(mj.site_bodyid[site]).name
+        raise UserError(
+            f"the IMU site {robot.robot.imu!r} of {robot.robot.name!r} is on body {body!r}, not on the base"
+        )
+    return c.Imu(robot.robot.imu, _floats(mj.site_quat[site]), _floats(mj.site_pos[site]))
+
+
+def action_delay(task: Task) -> tuple[float, float]:
+    """Least and most time from an action to its effect in training [s]."""
+    for randomizer in task.randomizers.values():
+        if randomizer.function is randomizers.action_latency:
+            default = inspect.signature(randomizers.action_latency).parameters["steps"].default
+            low, high = randomizer.params.get("steps", default)
+            return low * task.timestep, high * task.timestep
+    return 0.0, 0.0
+
+
+def command_units(task: Task) -> tuple[str, ...]:
+    """Unit of each command channel.
+
+    Raises:
+        UserError: One has none.
+    """
+    units = VELOCITY_UNITS | getattr(task.command, "units", {})
+    for name in task.command.names:
+        if name not in units:
+            raise UserError(
+                f"command channel {name!r} has no unit; say so: Command(units={{{name!r}: 'rad'}})"
+            )
+    return tuple(units[name] for name in task.command.names)
+
+
+def score_of(task: Task, robot: RobotModel) -> c.Score:
+    """How the file's episodes are graded: the task's own limits of a fall, or half the home height and 1 rad."""
+    height, tilt = 0.5 * float(robot.home_qpos[2]), 1.0
+    for ending in task.terminations.values():
+        if ending.function is terminations.too_low:
+            height = float(ending.params["height"])
+        if ending.function is terminations.tilted:
+            tilt = float(ending.params.get("limit", tilt))
+    kind = "velocity" if tuple(task.command.names[:3]) == VELOCITY else "upright"
+    return c.Score(kind, height, tilt)
+
+
+def mjcf_text(robot: RobotModel) -> str:
+    """The compiled robot and floor as MJCF text that needs no other file, and compiles to the same bits.
+
+    Raises:
+        UserError: The robot has meshes, height fields or textures that live in files of their own.
+    """
+    files = [x.file for kind in ("meshes", "hfields", "textures", "skins") for x in getattr(robot.spec, kind)]
+    if files := [f for f in files if f]:
+        raise UserError(
+            f"robot {robot.robot.name!r} collides with meshes or uses other files, which do not fit into one policy file: "
+            f"{', '.join(files)}. Give its MJCF primitive collision geoms."
+        )
+    # MuJoCo writes 6 digits; its own tests raise that through this function, and so do we where the library has it.
+    library = next(Path(mujoco.__file__).parent.glob("*mujoco.*so*"), None) or "mujoco"
+    try:
+        set_precision = ctypes.CDLL(str(library))._mjPRIVATE__set_xml_precision
+    except (OSError, AttributeError):
+        return robot.spec.to_xml()
+    set_precision(17)
+    try:
+        return robot.spec.to_xml()
+    finally:
+        set_precision(6)
+
+
+# The recording
+
+
+def nominal_env(task: Task) -> Env:
+    """The task's environment as the model says: nothing random, and nothing ends an episode but time."""
+    task = dataclasses.replace(task, terminations={}, episode_s=SECONDS + 1)
+    return Env(task, num_envs=EPISODES, seed=0, nominal=True)
+
+
+@torch.no_grad()
+def record_reference(env: Env, policy: RobotPolicy) -> dict[str, np.ndarray]:
+    """Let the policy drive the training environment and write down what ``robopolicy_runtime.verify`` compares.
+
+    Every robot starts at rest in its home pose and keeps one command from the task's ranges.
+    """
+    contract_score = score_of(env.task, env.robot)
+    steps = round(SECONDS / env.control_dt)
+    command = env.task.command.draw(env.num_envs, torch.Generator(env.device).manual_seed(0))
+    env.hold_command(command)
+    obs = env.reset()["actor"].clone()
+    env.age.zero_()
+    start = {"eval_qpos0": env.qpos.clone(), "eval_qvel0": env.qvel.clone()}
+    alive = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+    score = torch.zeros(env.num_envs, device=env.device)
+    recorded: dict[str, list[Tensor]] = {"obs": [], "action": [], "qpos": []}
+    for step in range(steps):
+        action = policy.actor_mean(obs)
+        result = env.step(action)
+        if step < REPLAY_STEPS:
+            for name, value in (("obs", obs), ("action", action), ("qpos", env.qpos)):
+                recorded[name].append(value[:REPLAY_EPISODES].clone())
+        alive &= ~fallen(env, contract_score) & ~result.terminated
+        score += torch.where(alive, grade(env, contract_score, command), 0.0)
+        obs = result.obs["actor"].clone()
+    replay = {name: torch.stack(values, dim=1) for name, values in recorded.items()}
+    replay["qpos0"], replay["qvel0"] = (start[f"eval_{q}0"][:REPLAY_EPISODES] for q in ("qpos", "qvel"))
+    replay["command"] = command[:REPLAY_EPISODES, None].expand(-1, len(recorded["obs"]), -1)
+    scores = {"eval_command": command, "reward_return": score / steps, "eval_survived": alive}
+    arrays = {name: _numpy(value) for name, value in (replay | start | scores).items()}
+    return arrays | {"eval_seconds": np.array(SECONDS)}
+
+
+def fallen(env: Env, score: c.Score) -> Tensor:
+    """Whose base is too low or too tilted. Shape (N,) bool."""
+    up = -rotation.gravity_direction(env.qpos[:, 3:7])[:, 2]
+    return (env.qpos[:, 2] < score.fall_height_m) | (torch.acos(up.clamp(-1, 1)) > score.fall_tilt_rad)
+
+
+def grade(env: Env, score: c.Score, command: Tensor) -> Tensor:
+    """This instant's part of the score, see ``robopolicy_runtime.contract.Score``. Shape (N,)."""
+    if score.kind == "upright":
+        return torch.ones(env.num_envs, device=env.device)
+    quat = env.qpos[:, 3:7]
+    velocity = rotation.to_heading(quat, env.qvel[:, :3])[:, :2]
+    turn = rotation.rotate(quat, env.qvel[:, 3:6])[:, 2]
+    planar = (velocity - command[:, :2]).square().sum(-1)
+    return (torch.exp(-4 * planar) + 0.5 * torch.exp(-4 * (turn - command[:, 2]).square())).float()
+
+
+def _floats(values: np.ndarray | Sequence[float]) -> tuple[float, ...]:
+    return tuple(float(v) for v in values)
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

@@ -1,0 +1,202 @@
+"""The adversarial motion prior: a discriminator tells the clips from the policy, and its score is a reward.
+
+Source: Peng et al., "AMP: Adversarial Motion Priors for Stylized Physics-Based Character Control", 2021.
+"""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from robopolicy.env.env import Env, Step
+from robopolicy.motion.prior import Prior
+from robopolicy.motion.reference import Reference
+
+_SATURATED = 20  # iterations in a row with a saturated discriminator before it is said
+
+
+class MotionPrior:
+    """Turns a task's clips into a style reward, and learns to tell them from the policy's motion.
+
+    It has an optimiser, a normaliser and a random generator of its own; nothing is shared with the policy.
+
+    Args:
+        settings: The prior's settings.
+        reference: The clips' training half.
+        env: Where the policy's motion comes from; says how a window becomes an input.
+        seed: Seed of everything random here.
+    """
+
+    def __init__(self, settings: Prior, reference: Reference, env: Env, seed: int = 0):
+        self.settings = settings
+        self.reference = reference.to(env.device)
+        self.style_input = env.style_input
+        self.time_scale = env.control_dt * settings.reward_scale
+        self.device = env.device
+        self.generator = torch.Generator(env.device).manual_seed(seed)
+        demo = self._demo(reference.windows.to(env.device))
+        self.mean, self.std = demo.mean(0), demo.std(0).clamp(min=0.02)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.net = _discriminator(demo.shape[1], settings.hidden).to(env.device)
+        self.optimizer = torch.optim.Adam(
+            self.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self.replay = torch.zeros(settings.replay, demo.shape[1], device=env.device)
+        self.replayed = 0
+        self.score_mean = torch.zeros((), device=env.device)
+        self.score_var = torch.ones((), device=env.device)
+        self._rollout: list[Tensor] = []
+        self._valid: list[Tensor] = []
+        self._rewards: list[Tensor] = []
+        self._saturated = 0
+
+    @torch.no_grad()
+    def reward(self, task_reward: Tensor, step: Step) -> Tensor:
+        """The mixed reward of one step, both parts per control period. Shape (N,).
+
+        Args:
+            task_reward: The task's, already times the control period. Shape (N,).
+            step: Its ``motion`` is the window that ends in the state the step really led to.
+        """
+        assert step.motion is not None and step.motion_valid is not None
+        window = self.normalize(step.motion)
+        style = self.style_reward(self.net(window).squeeze(-1)) * step.motion_valid
+        self._rollout.append(window)
+        self._valid.append(step.motion_valid.clone())
+        self._rewards.append(style)
+        weight = self.settings.weight
+        return (1 - weight) * task_reward + weight * self.time_scale * style
+
+    def normalize(self, window: Tensor) -> Tensor:
+        """Inputs in deviations of the clips. Shape (n, S)."""
+        return (window - self.mean) / self.std
+
+    def style_reward(self, score: Tensor) -> Tensor:
+        """Score of the discriminator (n,) as a reward, at most 1. Shape (n,).
+
+        LSGAN: max(0, 1 - (score - 1)^2 / 4) (Peng et al. 2021). BCE: -log(1 - sigmoid(score)), limited, over its limit
+        (Ho and Ermon 2016). WGAN: sigmoid of the standardised score (after Li et al. 2022, "WASABI").
+        """
+        if self.settings.loss == "lsgan":
+            return (1 - 0.25 * (score - 1).square()).clamp(min=0)
+        if self.settings.loss == "bce":
+            limit = 4.0
+            return nn.functional.softplus(score).clamp(max=limit) / limit
+        return torch.sigmoid((score - self.score_mean) / (self.score_var.sqrt() + 1e-6))
+
+    def loss(self, demo: Tensor, policy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Adversarial loss of normalised inputs (n, S), and the scores of both sides (n,)."""
+        real, fake = self.net(demo).squeeze(-1), self.net(policy).squeeze(-1)
+        if self.settings.loss == "lsgan":
+            return (real - 1).square().mean() + (fake + 1).square().mean(), real, fake
+        if self.settings.loss == "bce":
+            return nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean(), real, fake
+        # Bounded, so that the gap cannot grow for ever.
+        return torch.tanh(0.3 * fake).mean() - torch.tanh(0.3 * real).mean(), real, fake
+
+    def update(self) -> dict[str, float]:
+        """Learn from the rollout just collected; forget it. Returns the prior's health for the log."""
+        settings = self.settings
+        windows, valid = torch.cat(self._rollout), torch.cat(self._valid)
+        style = torch.stack(self._rewards)
+        self._rollout, self._valid, self._rewards = [], [], []
+        order = torch.randperm(len(windows), generator=self.generator, device=self.device)
+        # Broken windows go last, so that the first ones are all whole (fixed shapes, no search for indices).
+        order = order[torch.argsort((~valid[order]).to(torch.uint8), stable=True)]
+        half = settings.batch_size // 2
+        total: dict[str, Tensor] = {}
+        for k in range(settings.updates):
+            start = (k * half) % max(len(windows) - half, 1)
+            fresh = windows[order[start : start + half]]
+            policy = torch.cat((fresh, self._remembered(half))) if self.replayed else fresh
+            rows = self.reference.draw(len(policy), self.generator)
+            demo = self.normalize(self._demo(rows))
+            for name, value in self._step(self._noisy(demo), self._noisy(policy)).items():
+                total[name] = total.get(name, torch.zeros((), device=self.device)) + value / settings.updates
+        self._remember(windows[order[: min(4 * half, len(windows))]])
+        log = {name: float(value) for name, value in total.items()}
+        log |= {"style_reward": float(style.mean()), "style_reward_std": float(style.std())}
+        self._watch(log)
+        return log
+
+    def _step(self, demo: Tensor, policy: Tensor) -> dict[str, Tensor]:
+        demo.requires_grad_(True)
+        loss, real, fake = self.loss(demo, policy)
+        (gradient,) = torch.autograd.grad(real.sum(), demo, create_graph=True)
+        penalty = gradient.square().sum(-1).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss + self.settings.gradient_penalty * penalty).backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            middle = 0.5 * (real.mean() + fake.mean()) if self.settings.loss == "wgan" else 0.0
+            self.score_mean.lerp_(fake.mean(), 0.05)
+            self.score_var.lerp_(fake.var(), 0.05)
+            accuracy = 0.5 * ((real > middle).float().mean() + (fake < middle).float().mean())
+        return {
+            "loss": loss.detach(),
+            "gradient_penalty": penalty.detach(),
+            "accuracy": accuracy,
+            "logit_gap": (real.mean() - fake.mean()).detach(),
+        }
+
+    def _demo(self, rows: Tensor) -> Tensor:
+        """Inputs from the clips' windows that begin at ``rows`` (n,), with the last frame's command. Shape (n, S)."""
+        last = rows + self.reference.window - 1
+        return self.style_input(self.reference.window_features(rows), self.reference.command[last])
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        return x + self.settings.input_noise * torch.randn(x.shape, generator=self.generator, device=self.device)
+
+    def _remembered(self, n: int) -> Tensor:
+        filled = min(self.replayed, len(self.replay))
+        return self.replay[torch.randint(filled, (n,), generator=self.generator, device=self.device)]
+
+    def _remember(self, windows: Tensor) -> None:
+        rows = torch.arange(self.replayed, self.replayed + len(windows), device=self.device) % len(self.replay)
+        self.replay[rows] = windows
+        self.replayed += len(windows)
+
+    def _watch(self, log: dict[str, float]) -> None:
+        """Say by name when the discriminator no longer teaches: it is always right and hardly rewards."""
+        saturated = log["accuracy"] > 0.99 and log["style_reward"] < 0.05
+        self._saturated = self._saturated + 1 if saturated else 0
+        log["saturated"] = float(self._saturated >= _SATURATED)
+        if self._saturated == _SATURATED:
+            warnings.warn(
+                f"the motion prior is saturated: for {_SATURATED} iterations the discriminator was right on "
+                f"{100 * log['accuracy']:.0f}% and the style reward was {log['style_reward']:.3f}; raise "
+                "--prior.input-noise or --prior.gradient-penalty, or lower --prior.learning-rate",
+                stacklevel=2,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue to the same numbers."""
+        return {
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "replay": self.replay[: min(self.replayed, len(self.replay))].clone(),
+            "replayed": self.replayed,
+            "score": torch.stack((self.score_mean, self.score_var)),
+            "rng": self.generator.get_state(),
+            "saturated": self._saturated,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` gave."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.replay[: len(state["replay"])] = state["replay"]
+        self.replayed = state["replayed"]
+        self.score_mean, self.score_var = state["score"].clone().unbind()
+        self.generator.set_state(state["rng"])
+        self._saturated = state["saturated"]
+
+
+def _discriminator(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:
+    widths = (inputs, *hidden)
+    layers: list[nn.Module] = []
+    for a, b in zip(widths, hidden, strict=False):
+        layers += [nn.Linear(a, b), nn.ELU()]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], 1))

@@ -1,0 +1,36 @@
+"""What the discriminator sees: one function for a clip and for the simulation."""
+
+import torch
+from torch import Tensor
+
+from robopolicy.rotation import gravity_direction, rotate_inverse
+
+
+def motion_features(qpos: Tensor, qvel: Tensor, foot_pos_w: Tensor) -> Tensor:
+    """Heading- and place-invariant description of one instant.
+
+    Joint positions [rad] and velocities [rad/s], base velocity [m/s] and angular velocity [rad/s] in the base's frame,
+    gravity's direction in the base's frame, base height [m], foot positions relative to the base in its frame [m].
+
+    Args:
+        qpos: World position 3, quaternion wxyz 4, joints J. Shape (..., 7 + J).
+        qvel: World velocity 3, body angular velocity 3, joints J. Shape (..., 6 + J).
+        foot_pos_w: Shape (..., F, 3).
+
+    Returns:
+        Shape (..., 2 J + 10 + 3 F).
+    """
+    quat = qpos[..., 3:7]
+    feet = rotate_inverse(quat.unsqueeze(-2), foot_pos_w - qpos[..., None, :3])
+    return torch.cat(
+        (
+            qpos[..., 7:],
+            qvel[..., 6:],
+            rotate_inverse(quat, qvel[..., :3]),
+            qvel[..., 3:6],
+            gravity_direction(quat),
+            qpos[..., 2:3],
+            feet.flatten(-2),
+        ),
+        dim=-1,
+    )

@@ -1,0 +1,76 @@
+"""Where a robot's feet are: the lowest point of each, and its site, by MuJoCo's own kinematics."""
+
+from typing import TYPE_CHECKING
+
+import mujoco
+import numpy as np
+
+if TYPE_CHECKING:
+    from robopolicy.robot import RobotModel
+
+
+class Feet:
+    """The colliding geoms of a robot's feet, F of them, on flat ground at z = 0.
+
+    Attributes:
+        names: Names of the foot sites. Length F.
+        flat: Whether each foot has a sole to keep flat on the ground (anything but a single sphere). Length F.
+    """
+
+    def __init__(self, model: "RobotModel") -> None:
+        mj = model.mj
+        self.model = model
+        self.names = tuple(mj.site(i).name for i in model.foot_sites)
+        self.geoms: list[np.ndarray] = []
+        for site in model.foot_sites:
+            own = np.flatnonzero((mj.geom_bodyid == mj.site_bodyid[site]) & (mj.geom_contype | mj.geom_conaffinity))
+            self.geoms.append(own)
+        self.flat = tuple(
+            len(g) > 0 and not (len(g) == 1 and mj.geom_type[g[0]] == mujoco.mjtGeom.mjGEOM_SPHERE) for g in self.geoms
+        )
+        self._data = mujoco.MjData(mj)
+
+    def bottom(self, data: mujoco.MjData, foot: int, smooth: float = 0.0) -> float:
+        """Height of the lowest point of a foot over the ground [m], after ``mj_kinematics``.
+
+        Args:
+            data: Current state.
+            foot: Index of the foot.
+            smooth: Round off the kink where a sole passes through flat, over about this tilt [rad]; the result is then
+                too high by at most ``smooth`` times half the sole's size.
+        """
+        mj, lowest = self.model.mj, np.inf
+        for geom in self.geoms[foot]:
+            z = data.geom_xpos[geom, 2]
+            if mj.geom_type[geom] == mujoco.mjtGeom.mjGEOM_SPHERE:
+                lowest = min(lowest, z - mj.geom_size[geom, 0])
+                continue
+            row = data.geom_xmat[geom].reshape(3, 3)[2]
+            centre, half = mj.geom_aabb[geom, :3], mj.geom_aabb[geom, 3:]
+            extent = np.sqrt(row**2 + smooth**2) - smooth if smooth else np.abs(row)
+            lowest = min(lowest, z + row @ centre - extent @ half)
+        return float(lowest if len(self.geoms[foot]) else data.site_xpos[self.model.foot_sites[foot], 2])
+
+    def heights(self, qpos: np.ndarray) -> np.ndarray:
+        """Height of each foot's lowest point [m]. ``qpos`` in contract order (K, 7 + J) -> (K, F)."""
+        return self.trajectories(qpos)[0]
+
+    def trajectories(self, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest points (K, F) and site positions (K, F, 3) in the world [m]. ``qpos`` in contract order (K, 7 + J)."""
+        data, model = self._data, self.model
+        heights = np.empty((len(qpos), len(self.names)))
+        places = np.empty((len(qpos), len(self.names), 3))
+        for k, q in enumerate(qpos):
+            data.qpos[:] = full_qpos(model, q)
+            mujoco.mj_kinematics(model.mj, data)
+            places[k] = data.site_xpos[model.foot_sites]
+            heights[k] = [self.bottom(data, foot) for foot in range(len(self.names))]
+        return heights, places
+
+
+def full_qpos(model: "RobotModel", q: np.ndarray) -> np.ndarray:
+    """A clip's configuration (7 + J,) in contract order as the model's qpos (nq,); other joints stay at home."""
+    qpos = model.home_qpos.copy()
+    qpos[:7] = q[:7]
+    qpos[model.qpos_adr] = q[7:]
+    return qpos

@@ -1,0 +1,71 @@
+"""Foreign clip files, one module per layout.
+
+A format is a module in this package with three things:
+
+* ``LAYOUT``: one line that says what it reads;
+* ``mismatch(path) -> str``: why the file's content is not of this layout, or ``""`` if it is;
+* ``read(path, model) -> Clip``: the clip in the robot's contract order, as a UserError for anything unusable.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Protocol, cast
+
+from robopolicy.errors import UserError
+
+if TYPE_CHECKING:
+    from robopolicy.motion.clip import Clip
+    from robopolicy.robot import RobotModel
+
+
+class Format(Protocol):
+    """What a module of this package offers."""
+
+    LAYOUT: str
+
+    def mismatch(self, path: Path) -> str:
+        """Why the file is not of this layout; empty if it is."""
+        ...
+
+    def read(self, path: Path, model: "RobotModel") -> "Clip":
+        """The file's motion on the robot."""
+        ...
+
+
+def formats() -> dict[str, Format]:
+    """Every layout by its module's name."""
+    names = sorted(m.name for m in iter_modules(__path__))
+    return {name: cast(Format, import_module(f"{__name__}.{name}")) for name in names}
+
+
+def recognise(path: str | Path) -> str:
+    """The name of the one layout that the file's content has.
+
+    Raises:
+        UserError: It has none; the message gives each layout's reason. Or it has several.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"no file {path}")
+    reasons = {name: layout.mismatch(path) for name, layout in formats().items()}
+    fitting = [name for name, reason in reasons.items() if not reason]
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise UserError(f"{path}: could be any of {', '.join(fitting)}")
+    told = "; ".join(f"not {name}: {reason}" for name, reason in reasons.items())
+    raise UserError(f"{path}: in none of the known layouts ({told})")
+
+
+def read(path: str | Path, model: "RobotModel") -> "Clip":
+    """Read a motion file of any known layout as a clip of a robot.
+
+    Args:
+        path: The file; its content decides, not its name.
+        model: The robot the motion is for.
+
+    Raises:
+        UserError: The layout is unknown, the content broken, or the motion is for another robot.
+    """
+    return formats()[recognise(path)].read(Path(path), model)

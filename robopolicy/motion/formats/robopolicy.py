@@ -1,0 +1,27 @@
+"""Our own clip files."""
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robopolicy.motion.clip import REQUIRED, Clip
+
+if TYPE_CHECKING:
+    from robopolicy.robot import RobotModel
+
+LAYOUT = "npz with fps, joint_names, qpos (K, 7 + J), qvel (K, 6 + J), loop"
+
+
+def mismatch(path: Path) -> str:
+    """Why the file is not one of ours; empty if it is."""
+    if not zipfile.is_zipfile(path):
+        return "not an .npz"
+    with zipfile.ZipFile(path) as archive:
+        fields = {name.removesuffix(".npy") for name in archive.namelist()}
+    missing = [field for field in REQUIRED if field not in fields]
+    return f"no field {', '.join(missing)}" if missing else ""
+
+
+def read(path: Path, model: "RobotModel") -> Clip:
+    """The clip, its joints matched to the robot's by name."""
+    return Clip.load(path).for_robot(model)

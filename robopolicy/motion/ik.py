@@ -1,0 +1,120 @@
+"""Inverse kinematics: joint angles that put the feet where a plan wants them."""
+
+from typing import TYPE_CHECKING
+
+import mink
+import mujoco
+import numpy as np
+
+from robopolicy.motion.feet import Feet, full_qpos
+
+if TYPE_CHECKING:
+    from robopolicy.robot import RobotModel
+
+SOLVER = "daqp"
+FLAT_ROUNDING = 0.02
+"""Tilt over which the sole's lowest edge changes sides smoothly [rad]."""
+
+
+class FootIK:
+    """Moves only the joints of the legs; the base and every other joint are given.
+
+    A ball foot is placed by position. A sole is also held at a pitch and a heading; its roll is free, because a leg of
+    five joints cannot choose it, and the sole then stands on its lower edge instead of sinking into the ground.
+
+    Args:
+        model: The robot.
+        margin: Distance kept from the joint limits [rad].
+        flat: Treat soles as above; if false every foot is placed by its site's position only.
+    """
+
+    def __init__(self, model: "RobotModel", margin: float = 0.02, flat: bool = True) -> None:
+        self.model, self.feet = model, Feet(model)
+        self.flat = [flat and f for f in self.feet.flat]
+        self._configuration = mink.Configuration(model.mj, model.home_qpos)
+        self._limits = [mink.ConfigurationLimit(model.mj, gain=1.0, min_distance_from_limits=margin)]
+        self._tasks = [
+            mink.FrameTask(name, "site", position_cost=1.0, orientation_cost=[0.0, 0.3, 0.3] if flat else 0.0)
+            for name, flat in zip(self.feet.names, self.flat, strict=True)
+        ]
+        legs = _leg_dofs(model)
+        frozen = [dof for dof in range(model.mj.nv) if dof not in legs]
+        self._constraints = [mink.DofFreezingTask(model.mj, frozen)]
+        joints = [i for i, dof in enumerate(model.dof_adr) if dof in legs]
+        self.leg_joints = np.array(joints, dtype=int)
+        self._low, self._high = model.lower[joints] + margin, model.upper[joints] - margin
+
+    def solve(
+        self,
+        base: np.ndarray,
+        joints: np.ndarray,
+        places: np.ndarray,
+        headings: np.ndarray | None = None,
+        pitches: np.ndarray | None = None,
+        tolerance: float = 1e-9,
+        iterations: int = 40,
+    ) -> tuple[np.ndarray, float]:
+        """Find the leg joints for one frame.
+
+        Args:
+            base: Base position and quaternion wxyz, world [m]. Shape (7,).
+            joints: Joint angles to start from; those outside the legs are kept [rad]. Shape (J,).
+            places: Wanted ground point of each foot: its site in x and y, its lowest point in z [m]. Shape (F, 3).
+            headings: Wanted heading of each sole, world [rad]. Shape (F,); by default the base's.
+            pitches: Wanted pitch of each sole, positive toe down [rad]. Shape (F,); by default 0.
+            tolerance: Stop when every foot is this near its place [m].
+            iterations: At most so many steps.
+
+        Returns:
+            Configuration in contract order, shape (7 + J,), and the largest distance left [m]. A place out of reach
+            leaves a large one: the caller decides.
+        """
+        model, configuration = self.model, self._configuration
+        start = np.array(joints, float)
+        start[self.leg_joints] = np.clip(start[self.leg_joints], self._low, self._high)
+        configuration.update(full_qpos(model, np.concatenate([base, start])))
+        headings = np.full(len(places), _yaw(base[3:7])) if headings is None else headings
+        pitches = np.zeros(len(places)) if pitches is None else pitches
+        error = np.inf
+        for _ in range(iterations):
+            error = self._aim(places, headings, pitches)
+            if error < tolerance:
+                break
+            velocity = mink.solve_ik(
+                configuration, self._tasks, 1.0, SOLVER, damping=1e-8, limits=self._limits, constraints=self._constraints
+            )
+            configuration.integrate_inplace(velocity, 1.0)
+        return np.concatenate([base, configuration.data.qpos[model.qpos_adr]]), error
+
+    def _aim(self, places: np.ndarray, headings: np.ndarray, pitches: np.ndarray) -> float:
+        """Set the targets for the soles' present tilt, and say how far off the feet are [m, and rad times 0.1]."""
+        data, error = self._configuration.data, 0.0
+        for foot, task in enumerate(self._tasks):
+            site = data.site_xpos[self.model.foot_sites[foot]]
+            lift = site[2] - self.feet.bottom(data, foot, FLAT_ROUNDING)
+            target = np.array([places[foot, 0], places[foot, 1], places[foot, 2] + lift])
+            rotation = mink.SO3.from_z_radians(headings[foot]) @ mink.SO3.from_y_radians(pitches[foot])
+            task.set_target(mink.SE3.from_rotation_and_translation(rotation, target))
+            error = max(error, float(np.abs(target - site).max()))
+            if self.flat[foot]:
+                forward = data.site_xmat[self.model.foot_sites[foot]].reshape(3, 3)[:, 0]
+                error = max(error, 0.1 * float(np.abs(forward - rotation.as_matrix()[:, 0]).max()))
+        return error
+
+
+def _leg_dofs(model: "RobotModel") -> set[int]:
+    """Degrees of freedom between the base and the feet."""
+    mj, dofs = model.mj, set()
+    actuated = set(model.dof_adr.tolist())
+    for body in mj.site_bodyid[model.foot_sites]:
+        while body != model.base_body and body != 0:
+            first = mj.body_dofadr[body]
+            dofs.update(d for d in range(first, first + mj.body_dofnum[body]) if d in actuated)
+            body = mj.body_parentid[body]
+    return dofs
+
+
+def _yaw(quat: np.ndarray) -> float:
+    matrix = np.empty(9)
+    mujoco.mju_quat2Mat(matrix, np.asarray(quat, float))
+    return float(np.arctan2(matrix[3], matrix[0]))

@@ -1,0 +1,52 @@
+"""Settings of the motion prior."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass
+class Prior:
+    """Style from clips: an adversarial motion prior (Peng et al. 2021, "AMP"), and a start from the clips."""
+
+    clips: tuple[str, ...] = ()
+    """Clips: names or patterns under assets/clips/<robot>, or paths. None: no prior."""
+    weight: float = 0.5
+    """Share of the style reward against the task's, in [0, 1]; 0 switches the whole prior off."""
+    clip_weights: dict[str, float] = field(default_factory=dict)
+    """How often a clip is drawn relative to the others (1), by pattern."""
+    window: int = 2
+    """Control steps that the discriminator sees at once."""
+    loss: Literal["lsgan", "bce", "wgan"] = "lsgan"
+    """Discriminator loss."""
+    reward_scale: float = 1.0
+    """Style reward of a perfect score, per second, before the share."""
+    hidden: tuple[int, ...] = (128, 64)
+    """Hidden layers of the discriminator."""
+    learning_rate: float = 1e-4
+    """Step size of the discriminator's own Adam."""
+    weight_decay: float = 1e-4
+    """L2 penalty on its weights."""
+    gradient_penalty: float = 5.0
+    """Weight of the squared input gradient on clip windows."""
+    input_noise: float = 0.5
+    """Gaussian noise on both sides' normalised inputs, in standard deviations; exploration noise in joint velocities
+    gives a policy away otherwise."""
+    updates: int = 3
+    """Discriminator steps per iteration."""
+    batch_size: int = 1024
+    """Windows of each side per step."""
+    replay: int = 100_000
+    """Policy windows remembered."""
+    see_command: bool = True
+    """Show the command to the discriminator, so that a style must fit what was asked."""
+    reference_start: float = 0.8
+    """Part of the episodes that begin in a clip's state (reference-state initialisation)."""
+    warm_start: int = 3000
+    """Supervised steps that teach the actor the clips before it learns by trial; 0: none."""
+    warm_start_std: float = 0.25
+    """Exploration noise after the warm start."""
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.clips) and self.weight > 0

@@ -1,0 +1,131 @@
+"""A task's clips at the control rate, as one table of frames."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import mujoco
+import numpy as np
+import torch
+from torch import Tensor
+
+from robopolicy.errors import UserError
+from robopolicy.motion.clip import Clip, load_clips
+from robopolicy.motion.features import motion_features
+from robopolicy.motion.prior import Prior
+from robopolicy.robot import RobotModel
+
+
+@dataclass
+class Reference:
+    """K frames of several clips, one control period apart.
+
+    Attributes:
+        clips: The clips, resampled.
+        qpos, qvel: States as in MuJoCo. Shapes (K, nq), (K, nv).
+        features: What the discriminator sees of one instant. Shape (K, D).
+        command: Velocity [m/s, m/s, rad/s] in the heading frame around each frame. Shape (K, 3).
+        phase: Gait clock in [0, 1), or NaN where the clip has none. Shape (K,).
+        following: Whether the next row is the next frame of the same clip. Shape (K,) bool.
+        windows: First rows of all runs of ``window`` frames. Shape (M,).
+        window: W.
+        cumulative: Sampling weights of the windows, summed up, the last is 1. Shape (M,).
+    """
+
+    clips: list[Clip]
+    qpos: Tensor
+    qvel: Tensor
+    features: Tensor
+    command: Tensor
+    phase: Tensor
+    following: Tensor
+    windows: Tensor
+    window: int
+    cumulative: Tensor
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """First rows of ``n`` windows drawn by the clips' weights. Shape (n,)."""
+        u = torch.rand(n, generator=generator, device=generator.device)
+        return self.windows[torch.searchsorted(self.cumulative, u).clamp(max=len(self.windows) - 1)]
+
+    def window_features(self, start: Tensor) -> Tensor:
+        """Features of the windows that start at rows ``start`` (n,). Shape (n, W, D)."""
+        return self.features[start.unsqueeze(-1) + torch.arange(self.window, device=start.device)]
+
+    def to(self, device: torch.device) -> "Reference":
+        """The same tables on another device."""
+        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+        return Reference(**moved)
+
+
+def load_reference(prior: Prior, robot: RobotModel, control_dt: float, half: str = "train") -> Reference:
+    """Read a task's clips.
+
+    Args:
+        prior: Which clips, and how often each is drawn.
+        robot: The compiled robot.
+        control_dt: Time between two frames of the result [s].
+        half: ``train`` or ``held-out``: the first or the second half of every clip, in time.
+
+    Raises:
+        UserError: A clip is missing, broken, too short, or of another robot; a weight matches no clip.
+    """
+    halves = []
+    for clip in load_clips(robot.robot.name, prior.clips):
+        clip = clip.for_robot(robot).resample(control_dt)
+        commands = clip.planar_velocity()
+        train, held_out = clip.split()
+        first = len(train.qpos)
+        chosen, rows = (train, slice(0, first)) if half == "train" else (held_out, slice(first, None))
+        halves.append((chosen, commands[rows][: len(chosen.qpos)]))
+    return build_reference(halves, prior, robot)
+
+
+def build_reference(clips: list[tuple[Clip, np.ndarray]], prior: Prior, robot: RobotModel) -> Reference:
+    """The table of clips that are at the control rate already, each with its commands (K, 3)."""
+    if not clips:
+        raise UserError("the prior names no clips")
+    for pattern in prior.clip_weights:
+        if not any(fnmatch(clip.name, pattern) for clip, _ in clips):
+            names = ", ".join(clip.name for clip, _ in clips)
+            raise UserError(f"clip weight for {pattern!r} matches no clip; the task uses: {names}")
+    qpos = np.concatenate([c.qpos for c, _ in clips])
+    qvel = np.concatenate([c.qvel for c, _ in clips])
+    feet = foot_positions(qpos, robot)
+    lengths = [len(c.qpos) for c, _ in clips]
+    following = np.concatenate([np.arange(n) < n - 1 for n in lengths])
+    windows, weights = [], []
+    start = 0
+    for (clip, _), length in zip(clips, lengths, strict=True):
+        count = length - prior.window + 1
+        if count < 1:
+            raise UserError(f"clip {clip.name!r} has {length} frames at the control rate; the prior's window is {prior.window}")
+        weight = next((w for p, w in prior.clip_weights.items() if fnmatch(clip.name, p)), 1.0)
+        windows.append(np.arange(start, start + count))
+        weights.append(np.full(count, weight))
+        start += length
+    weight = np.concatenate(weights)
+    phases = [c.phase if c.phase is not None else np.full(len(c.qpos), np.nan) for c, _ in clips]
+    as_float = lambda x: torch.as_tensor(np.asarray(x), dtype=torch.float32)  # noqa: E731
+    return Reference(
+        clips=[c for c, _ in clips],
+        qpos=as_float(qpos),
+        qvel=as_float(qvel),
+        features=motion_features(as_float(qpos), as_float(qvel), as_float(feet)),
+        command=as_float(np.concatenate([v for _, v in clips])),
+        phase=as_float(np.concatenate(phases)),
+        following=torch.from_numpy(following),
+        windows=torch.from_numpy(np.concatenate(windows)),
+        window=prior.window,
+        cumulative=as_float(np.cumsum(weight) / weight.sum()),
+    )
+
+
+def foot_positions(qpos: np.ndarray, robot: RobotModel) -> np.ndarray:
+    """Positions of the foot sites by forward kinematics, world frame [m]. Shape (K, F, 3)."""
+    data = mujoco.MjData(robot.mj)
+    feet = np.empty((len(qpos), len(robot.foot_sites), 3))
+    for k, q in enumerate(qpos):
+        data.qpos[:] = q
+        mujoco.mj_kinematics(robot.mj, data)
+        feet[k] = data.site_xpos[robot.foot_sites]
+    return feet

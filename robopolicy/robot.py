@@ -1,0 +1,381 @@
+"""A robot: an MJCF, its servos, its feet. Names are resolved to indices once, here."""
+
+import dataclasses
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import mujoco
+import numpy as np
+
+from robopolicy.errors import UserError, unknown
+from robopolicy.paths import robots_dir
+
+FLOOR = "floor"
+
+
+@dataclass(frozen=True)
+class Servo:
+    """A kind of joint motor under PD control: ``torque = kp (target - q) - kd qd``, clamped.
+
+    Attributes:
+        joints: Regular expression that the whole joint name must match.
+        kp: Proportional gain [N m/rad].
+        kd: Derivative gain [N m s/rad].
+        torque: Largest torque [N m].
+        velocity: No-load speed [rad/s].
+        armature: Rotor inertia seen at the joint [kg m^2].
+        friction: Dry friction [N m].
+        action_scale: Joint target per unit of action [rad]; by default ``0.25 torque / kp``, at most 0.5.
+    """
+
+    joints: str
+    kp: float
+    kd: float
+    torque: float
+    velocity: float
+    armature: float
+    friction: float = 0.0
+    action_scale: float | None = None
+
+    @property
+    def scale(self) -> float:
+        """Joint target per unit of action [rad]."""
+        return self.action_scale if self.action_scale is not None else min(0.25 * self.torque / self.kp, 0.5)
+
+
+@dataclass(frozen=True)
+class Robot:
+    """What a person says about a robot.
+
+    Attributes:
+        name: Short name; clips and checkpoints refer to it.
+        mjcf: The model: a path (relative to the file that says it), or ``menagerie:NAME``.
+        servos: Motors; every hinge joint must match exactly one. Empty: taken from the MJCF's position actuators.
+        feet: Names of the sites at the soles' centres (or the centres of ball feet).
+        imu: Name of the site of the inertial unit.
+        home: Standing pose, by joint name [rad], for an MJCF without a keyframe called ``home``.
+        home_height: Height of the base in that pose [m].
+        base_site: If true, an ``imu`` site is added at the base's origin where the MJCF has none.
+        foot_sites: Site name to (body name, position in it [m]), added where the MJCF has none.
+    """
+
+    name: str
+    mjcf: str
+    servos: tuple[Servo, ...] = ()
+    feet: tuple[str, ...] = ()
+    imu: str = "imu"
+    home: dict[str, float] = field(default_factory=dict)
+    home_height: float | None = None
+    base_site: bool = False
+    foot_sites: dict[str, tuple[str, tuple[float, float, float]]] = field(default_factory=dict)
+
+    def compile(self, timestep: float = 0.005, ground: bool = True, visual: bool = True) -> "RobotModel":
+        """Compile the MJCF with our servos, sensors and a floor.
+
+        Args:
+            timestep: Physics time step [s].
+            ground: Add a floor where the MJCF has none.
+            visual: Keep meshes that collide with nothing; training leaves them out.
+
+        Raises:
+            UserError: The MJCF is absent or broken, or a joint, servo, site or keyframe is missing.
+        """
+        spec = _read_mjcf(self)
+        spec.option.timestep = timestep
+        joints = [j for j in spec.joints if j.type == mujoco.mjtJoint.mjJNT_HINGE]
+        if not spec.joints or spec.joints[0].type != mujoco.mjtJoint.mjJNT_FREE:
+            raise UserError(f"{self.mjcf}: the first joint must be the base's free joint; it has {_names(spec.joints)}")
+        base = spec.joints[0].parent
+        if self.base_site and not _has(spec.sites, self.imu):
+            base.add_site(name=self.imu)
+        for site, (body, position) in self.foot_sites.items():
+            if not _has(spec.sites, site):
+                if not _has(spec.bodies, body):
+                    raise unknown("body", body, _names(spec.bodies), self.mjcf)
+                spec.body(body).add_site(name=site, pos=position)
+        for site in (self.imu, *self.feet):
+            if not _has(spec.sites, site):
+                raise UserError(f"{self.mjcf}: needs a site {site!r} (robot {self.name!r}); it has: {_names(spec.sites)}")
+        if not self.feet:
+            raise UserError(f"robot {self.name!r} names no feet; {self.mjcf} has the sites {_names(spec.sites)}")
+        servos = [self._servo(joint.name) for joint in joints] if self.servos else _servos_of(spec, joints, self)
+        _install_servos(spec, joints, servos)
+        if not visual:
+            _drop_visual_meshes(spec)
+        if ground:
+            _add_floor(spec)
+            for site in self.feet:
+                _add_clearance_sensor(spec, site)
+        mj = spec.compile()
+        return _resolve(self, spec, mj, joints, servos)
+
+    def _servo(self, joint: str) -> Servo:
+        found = [s for s in self.servos if re.fullmatch(s.joints, joint)]
+        if len(found) != 1:
+            patterns = ", ".join(repr(s.joints) for s in self.servos)
+            raise UserError(f"joint {joint!r} of {self.mjcf} matches {len(found)} servos of robot {self.name!r}: {patterns}")
+        return found[0]
+
+
+@dataclass(frozen=True)
+class RobotModel:
+    """A compiled robot with every name resolved. J joints in contract order, which is the MJCF's.
+
+    Attributes:
+        robot: What it was compiled from.
+        spec: The editable MuJoCo model, with floor, servos and sensors.
+        mj: The compiled MuJoCo model. Its actuator i drives joint i by a position target [rad].
+        joint_names: Actuated joints. Length J.
+        qpos_adr: Index of each joint in qpos. Shape (J,).
+        dof_adr: Index of each joint in qvel. Shape (J,).
+        base_body: Body that the free joint moves.
+        foot_sites: Shape (F,).
+        foot_bodies: Shape (F,).
+        clearance_adr: Index in sensordata of each foot's distance to the floor [m]. Shape (F,); empty without ground.
+        imu_site: Site of the inertial unit.
+        home_qpos: Standing state. Shape (nq,).
+        default_pose: Joint angles of it [rad]. Shape (J,).
+        lower, upper: Joint range [rad]. Shape (J,).
+        kp, kd, torque_limit, velocity_limit, action_scale: Of each joint's servo. Shape (J,).
+    """
+
+    robot: Robot
+    spec: mujoco.MjSpec
+    mj: mujoco.MjModel
+    joint_names: tuple[str, ...]
+    qpos_adr: np.ndarray
+    dof_adr: np.ndarray
+    base_body: int
+    foot_sites: np.ndarray
+    foot_bodies: np.ndarray
+    clearance_adr: np.ndarray
+    imu_site: int
+    home_qpos: np.ndarray
+    default_pose: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    kp: np.ndarray
+    kd: np.ndarray
+    torque_limit: np.ndarray
+    velocity_limit: np.ndarray
+    action_scale: np.ndarray
+
+
+def list_robots() -> list[str]:
+    """Names of the robots that come with the project."""
+    return sorted(p.parent.name for p in robots_dir().glob("*/robot.py"))
+
+
+@lru_cache(maxsize=16)
+def load_robot(name: str) -> Robot:
+    """Find a robot.
+
+    Args:
+        name: A name under ``assets/robots``; a path to a ``robot.py`` that defines ``ROBOT``; a path to an MJCF
+            (feet: sites whose names contain "foot"; servos: its position actuators); or ``menagerie:NAME``.
+
+    Raises:
+        UserError: Nothing of that name exists.
+    """
+    if name.startswith("menagerie:") or name.endswith(".xml"):
+        return _infer(name)
+    path = Path(name) if name.endswith(".py") else robots_dir() / name / "robot.py"
+    if not path.is_file():
+        if name.endswith(".py"):
+            raise UserError(f"no robot file {name!r}")
+        raise UserError(
+            f"unknown robot {name!r}; known: {', '.join(list_robots())}; or give a path to a robot.py or an MJCF, "
+            "or menagerie:NAME"
+        )
+    module_name = f"robopolicy_robot_{path.resolve().parent.name}"
+    spec = spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"{path} raised {type(error).__name__}: {error}") from error
+    robot = getattr(module, "ROBOT", None)
+    if not isinstance(robot, Robot):
+        raise UserError(f"{path} defines no ROBOT = Robot(...)")
+    if robot.mjcf.startswith("menagerie:"):
+        return robot
+    return dataclasses.replace(robot, mjcf=str((path.parent / robot.mjcf).resolve()))
+
+
+def _infer(name: str) -> Robot:
+    """A robot from a bare MJCF: feet and IMU by the names of its sites, servos from its actuators."""
+    robot = Robot(name=name.removeprefix("menagerie:") if ":" in name else Path(name).stem, mjcf=name)
+    spec = _read_mjcf(robot)
+    sites = _names(spec.sites)
+    feet = tuple(s for s in sites if "foot" in s.lower() or "sole" in s.lower())
+    imu = next((s for s in sites if "imu" in s.lower()), "imu")
+    return dataclasses.replace(robot, feet=feet, imu=imu)
+
+
+def _read_mjcf(robot: Robot) -> mujoco.MjSpec:
+    path = _menagerie_path(robot.mjcf) if robot.mjcf.startswith("menagerie:") else Path(robot.mjcf)
+    if not path.is_file():
+        raise UserError(f"robot {robot.name!r}: no MJCF at {path}")
+    try:
+        return mujoco.MjSpec.from_file(str(path))
+    except ValueError as error:
+        raise UserError(f"robot {robot.name!r}: {path} does not parse: {error}") from error
+
+
+def _menagerie_path(name: str) -> Path:
+    try:
+        import mujoco_menagerie
+    except ImportError:
+        raise UserError(f"{name} needs the MuJoCo Menagerie: pip install 'robopolicy[menagerie]'") from None
+    try:
+        entry = mujoco_menagerie.get(name.removeprefix("menagerie:"))
+        return Path(entry.xml(entry.default_model))
+    except mujoco_menagerie.MenagerieError as error:
+        root = os.environ.get("MENAGERIE_ROOT")
+        raise UserError(f"{name}: {error}" + (f" (MENAGERIE_ROOT={root})" if root else "")) from None
+
+
+def _names(items) -> list[str]:
+    return [item.name for item in items]
+
+
+def _has(items, name: str) -> bool:
+    return any(item.name == name for item in items)
+
+
+def _servos_of(spec: mujoco.MjSpec, joints: list, robot: Robot) -> list[Servo]:
+    """Servos read from the MJCF's own position actuators."""
+    by_joint = {a.target: a for a in spec.actuators if a.trntype == mujoco.mjtTrn.mjTRN_JOINT}
+    servos = []
+    for joint in joints:
+        actuator = by_joint.get(joint.name)
+        if actuator is None or actuator.biasprm[1] >= 0:
+            raise UserError(
+                f"{robot.mjcf}: joint {joint.name!r} has no position actuator to read gains from; "
+                f"write a robot.py with Robot(name=..., mjcf={robot.mjcf!r}, servos=(Servo({joint.name!r}, kp=...), ...))"
+            )
+        limit = actuator.forcerange[1] if actuator.forcerange[1] > 0 else joint.actfrcrange[1]
+        if limit <= 0:
+            raise UserError(f"{robot.mjcf}: actuator {actuator.name!r} of joint {joint.name!r} has no force range")
+        servos.append(
+            Servo(
+                re.escape(joint.name),
+                kp=-float(actuator.biasprm[1]),
+                kd=-float(actuator.biasprm[2]) + float(np.ravel(joint.damping)[0]),
+                torque=float(limit),
+                velocity=float("inf"),
+                armature=float(joint.armature),
+                friction=float(joint.frictionloss),
+            )
+        )
+    return servos
+
+
+def _install_servos(spec: mujoco.MjSpec, joints: list, servos: list[Servo]) -> None:
+    """Replace the MJCF's actuators by one position actuator per joint, in the joints' order."""
+    for actuator in list(spec.actuators):
+        spec.delete(actuator)
+    for joint, servo in zip(joints, servos, strict=True):
+        joint.armature = servo.armature
+        joint.frictionloss = servo.friction
+        actuator = spec.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        actuator.set_to_position(kp=servo.kp, kv=servo.kd)
+        actuator.forcerange = [-servo.torque, servo.torque]
+        actuator.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
+        actuator.ctrllimited = mujoco.mjtLimited.mjLIMITED_FALSE
+
+
+def _drop_visual_meshes(spec: mujoco.MjSpec) -> None:
+    """Delete mesh geoms that collide with nothing, where the body's inertia does not come from them."""
+    for geom in list(spec.geoms):
+        if geom.type == mujoco.mjtGeom.mjGEOM_MESH and not geom.contype and not geom.conaffinity:
+            if geom.parent.explicitinertial:
+                spec.delete(geom)
+    used = {geom.meshname for geom in spec.geoms}
+    for mesh in list(spec.meshes):
+        if mesh.name not in used:
+            spec.delete(mesh)
+
+
+def _add_floor(spec: mujoco.MjSpec) -> None:
+    planes = [g for g in spec.worldbody.geoms if g.type == mujoco.mjtGeom.mjGEOM_PLANE]
+    floor = planes[0] if planes else spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05])
+    floor.name = FLOOR
+    # The floor's friction decides (not the larger of the two), so that a task can make it slippery.
+    floor.priority = 1
+    floor.condim = 3
+    if not planes:
+        floor.contype, floor.conaffinity = 1, 1
+        floor.friction = [0.8, 0.005, 0.0001]
+        floor.rgba = [0.42, 0.46, 0.5, 1.0]
+
+
+def _add_clearance_sensor(spec: mujoco.MjSpec, site: str) -> None:
+    """Distance of the foot's body to the floor [m]: a position-stage sensor, so it is current after a step."""
+    spec.add_sensor(
+        name=f"{site}_clearance",
+        type=mujoco.mjtSensor.mjSENS_GEOMDIST,
+        objtype=mujoco.mjtObj.mjOBJ_BODY,
+        objname=spec.site(site).parent.name,
+        reftype=mujoco.mjtObj.mjOBJ_GEOM,
+        refname=FLOOR,
+        cutoff=0.1,
+    )
+
+
+def _resolve(robot: Robot, spec: mujoco.MjSpec, mj: mujoco.MjModel, joints: list, servos: list[Servo]) -> RobotModel:
+    names = tuple(j.name for j in joints)
+    ids = [mj.joint(n).id for n in names]
+    qpos_adr, dof_adr = mj.jnt_qposadr[ids].copy(), mj.jnt_dofadr[ids].copy()
+    home = _home(robot, mj, names, qpos_adr)
+    limited = mj.jnt_limited[ids].astype(bool)
+    feet = np.array([mj.site(s).id for s in robot.feet])
+    clearance = [mj.sensor(f"{s}_clearance").adr[0] for s in robot.feet if mj.nsensor]
+    return RobotModel(
+        robot=robot,
+        spec=spec,
+        mj=mj,
+        joint_names=names,
+        qpos_adr=qpos_adr,
+        dof_adr=dof_adr,
+        base_body=int(mj.jnt_bodyid[0]),
+        foot_sites=feet,
+        foot_bodies=mj.site_bodyid[feet].copy(),
+        clearance_adr=np.array(clearance, dtype=int),
+        imu_site=mj.site(robot.imu).id,
+        home_qpos=home,
+        default_pose=home[qpos_adr],
+        lower=np.where(limited, mj.jnt_range[ids, 0], -np.pi),
+        upper=np.where(limited, mj.jnt_range[ids, 1], np.pi),
+        kp=np.array([s.kp for s in servos]),
+        kd=np.array([s.kd for s in servos]),
+        torque_limit=np.array([s.torque for s in servos]),
+        velocity_limit=np.array([s.velocity for s in servos]),
+        action_scale=np.array([s.scale for s in servos]),
+    )
+
+
+def _home(robot: Robot, mj: mujoco.MjModel, names: tuple[str, ...], qpos_adr: np.ndarray) -> np.ndarray:
+    keys = [mj.key(i).name for i in range(mj.nkey)]
+    if robot.home or robot.home_height is not None:
+        for joint in robot.home:
+            if joint not in names:
+                raise unknown("joint", joint, names, f"home of robot {robot.name!r}")
+        qpos = mj.qpos0.copy()
+        qpos[qpos_adr] = [robot.home.get(n, 0.0) for n in names]
+        if robot.home_height is not None:
+            qpos[2] = robot.home_height
+        return qpos
+    if "home" not in keys:
+        raise UserError(
+            f"{robot.mjcf}: no keyframe 'home' (it has: {', '.join(keys) or 'none'}); "
+            "give Robot(home={joint: angle}, home_height=...)"
+        )
+    return mj.key("home").qpos.copy()

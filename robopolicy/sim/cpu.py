@@ -1,0 +1,100 @@
+"""Physics on CPU threads: mujoco.batch behind the Simulation interface."""
+
+import os
+import warnings
+from collections.abc import Callable
+
+import mujoco
+import numpy as np
+import torch
+from mujoco.batch import Batch
+from torch import Tensor
+
+from robopolicy.sim.simulation import Simulation
+
+_VELOCITY = mujoco.mjtStage.mjSTAGE_VEL.value
+_NONE = mujoco.mjtStage.mjSTAGE_NONE.value
+_UNSTABLE = [w.value for w in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)]
+
+
+class CpuSimulation(Simulation):
+    """N simulations on a C thread pool; bit-identical to a loop of ``mj_step`` at any number of threads.
+
+    Args:
+        model: The model every simulation starts from.
+        num_envs: N.
+        threads: Engine threads; 0 takes one per core this process may use.
+    """
+
+    def __init__(self, model: mujoco.MjModel, num_envs: int, threads: int = 0):
+        self.model = model
+        self.num_envs = num_envs
+        self.device = torch.device("cpu")
+        self.threads = threads or len(os.sched_getaffinity(0))
+        # persistent: a step then goes on from the stages the last one left, so that current fields cost nothing.
+        self._batch = Batch(model, num_envs, self.threads, persistent=True)
+        self._batch.reset(stage=_VELOCITY)
+        self._expanded: set[str] = set()
+        self._warnings = self._unstable_counts()
+
+    def bind(self, field: str) -> Tensor:
+        return _live(self._batch.bind(field))
+
+    def expand(self, field: str) -> Tensor:
+        self._expanded.add(field)
+        return _live(self._batch.expand(field))
+
+    def assign(self, mask: Tensor, targets: dict[str, Tensor], draw: Callable[[int], dict[str, Tensor]]) -> None:
+        ids = _ids(mask)
+        if not len(ids):
+            return
+        rows = torch.from_numpy(ids).long()
+        for name, values in draw(len(ids)).items():
+            targets[name][rows] = values.to(targets[name].dtype)
+        if self._expanded:
+            self._batch.set_const(ids)
+
+    def step(self, substeps: int) -> None:
+        self._batch.step(nstep=substeps, stage=_VELOCITY)
+
+    def reset(self, mask: Tensor) -> None:
+        self._batch.reset(_ids(mask), stage=_NONE)
+
+    def forward(self, mask: Tensor) -> None:
+        self._batch.forward(_ids(mask), stage=_VELOCITY)
+
+    def diverged(self) -> Tensor:
+        counts = self._unstable_counts()
+        changed = counts != self._warnings
+        self._warnings = counts
+        return torch.from_numpy(changed)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        state = {f"model/{name}": self.expand(name).clone() for name in sorted(self._expanded)}
+        state["state"] = torch.from_numpy(self._batch.state.copy())
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        fields = {key.removeprefix("model/"): value for key, value in state.items() if key != "state"}
+        for name, value in fields.items():
+            self.expand(name).copy_(value)
+        if fields:
+            self._batch.set_const()
+        self._batch.state[:] = state["state"].numpy()
+        self._batch.forward(stage=_VELOCITY)
+
+    def _unstable_counts(self) -> np.ndarray:
+        return self._batch.warning[:, _UNSTABLE, 1].sum(axis=1)
+
+
+def _live(array: np.ndarray) -> Tensor:
+    with warnings.catch_warnings():
+        # Outputs are read-only on NumPy's side, and torch says so; a write there would be lost, not harmful.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _ids(mask: Tensor) -> np.ndarray:
+    return np.flatnonzero(mask.numpy()).astype(np.int32)
+
+

@@ -1,0 +1,81 @@
+"""The one interface to the physics, whatever engine runs it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import mujoco
+import torch
+from torch import Tensor
+
+
+class Simulation(ABC):
+    """N simulations of one model.
+
+    Fields are named as in ``mujoco.MjData`` and ``mujoco.MjModel``. Tensors are live, in the engine's own precision
+    (float64 on the CPU, float32 on a GPU): write them in place, and copy what must outlive the next call. After
+    ``step`` and ``forward`` every bound position- and velocity-dependent field describes the current state, not the
+    one before the last substep.
+
+    Attributes:
+        model: The compiled default model.
+        num_envs: N.
+        device: Where the tensors live.
+    """
+
+    model: mujoco.MjModel
+    num_envs: int
+    device: torch.device
+
+    @abstractmethod
+    def bind(self, field: str) -> Tensor:
+        """A data field, shape (N, ...). State fields (qpos, qvel, ctrl, xfrc_applied) can be written.
+
+        Raises:
+            ValueError: No such field; the message names near ones.
+        """
+
+    @abstractmethod
+    def expand(self, field: str) -> Tensor:
+        """A model field with its own value in every simulation, shape (N, ...). Write it with ``assign``.
+
+        Raises:
+            ValueError: No such field.
+        """
+
+    @abstractmethod
+    def assign(self, mask: Tensor, targets: dict[str, Tensor], draw: Callable[[int], dict[str, Tensor]]) -> None:
+        """Write new values where ``mask`` (N,) is true.
+
+        The engine asks for as many values as suit it: the CPU for those simulations alone, a GPU for all of them (so
+        that shapes stay fixed) and then selects by the mask. Constants that the compiler derives from model fields
+        (mj_setConst) follow.
+
+        Args:
+            mask: Which simulations. Shape (N,).
+            targets: What can be written: results of ``expand`` and tensors of the caller's, each (N, ...).
+            draw: ``draw(n)`` gives, by the names in ``targets``, values of shape (n, ...).
+        """
+
+    @abstractmethod
+    def step(self, substeps: int) -> None:
+        """Advance every simulation by ``substeps`` physics steps under the controls in ``ctrl``."""
+
+    @abstractmethod
+    def reset(self, mask: Tensor) -> None:
+        """Put the model's default state where ``mask`` (N,) is true. Bound fields are stale until ``forward``."""
+
+    @abstractmethod
+    def forward(self, mask: Tensor) -> None:
+        """Recompute position- and velocity-dependent fields where ``mask`` (N,) is true."""
+
+    @abstractmethod
+    def diverged(self) -> Tensor:
+        """Where the physics became unstable since the last call (the engine has reset those). Shape (N,) bool."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything needed to continue to the same numbers: states and expanded model fields."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what ``state_dict`` gave."""

@@ -1,0 +1,215 @@
+"""A task: one value that says what a robot should do, what it senses, and how it learns."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Annotated, Any, Concatenate, ParamSpec
+
+import tyro
+from torch import Tensor
+
+from robopolicy.env.command import Command
+from robopolicy.env.state import State
+from robopolicy.errors import UserError
+from robopolicy.learn.config import PPOConfig
+from robopolicy.motion.prior import Prior
+from robopolicy.paths import tasks_dir
+from robopolicy.terms.randomizers import Draft
+
+P = ParamSpec("P")
+Function = Annotated[Callable[..., Any], tyro.conf.Suppress, tyro.conf.Fixed]
+
+
+@dataclass
+class Reward:
+    """A weighted reward term; its value is multiplied by the weight and by the control period."""
+
+    weight: float
+    """Weight; negative punishes."""
+    function: Function
+    params: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the function."""
+
+
+@dataclass
+class Observation:
+    """A part of what the policy sees."""
+
+    function: Function
+    scale: float = 1.0
+    """Factor on the value."""
+    noise: float = 0.0
+    """Half width of uniform noise, in the value's unit, before the factor."""
+    history: int = 1
+    """How many of the latest values are seen, oldest first."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the function."""
+
+
+@dataclass
+class Termination:
+    """A way in which an episode fails."""
+
+    function: Function
+    params: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the function."""
+
+
+@dataclass
+class Randomizer:
+    """A draw at the start of every episode."""
+
+    function: Function
+    params: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the function."""
+
+
+@dataclass
+class Push:
+    """A sudden change of the base's velocity."""
+
+    velocity: float = 0.0
+    """Largest change along x and y [m/s]; 0 never pushes."""
+    yaw_rate: float = 0.0
+    """Largest change of the turning speed [rad/s]."""
+    interval_s: tuple[float, float] = (5.0, 10.0)
+    """Time between two pushes [s]."""
+
+
+@dataclass
+class Gait:
+    """A clock that a walking policy follows."""
+
+    period_s: float = 0.64
+    """Time of one cycle [s]."""
+    standing_speed: float = 0.05
+    """Commands whose first three channels are shorter than this ask to stand."""
+
+
+def term(
+    weight: float, function: Callable[Concatenate[State, P], Tensor], *args: P.args, **kwargs: P.kwargs
+) -> Reward:
+    """A reward term: ``term(-0.1, foot_slip, max_speed=1.0)``; a type checker checks the keywords."""
+    assert not args, "give a term's arguments by keyword"
+    return Reward(weight, function, dict(kwargs))
+
+
+def observe(
+    function: Callable[[State], Tensor], scale: float = 1.0, noise: float = 0.0, history: int = 1
+) -> Observation:
+    """An observation term."""
+    return Observation(function, scale, noise, history)
+
+
+def ends(function: Callable[Concatenate[State, P], Tensor], *args: P.args, **kwargs: P.kwargs) -> Termination:
+    """A termination term."""
+    assert not args, "give a term's arguments by keyword"
+    return Termination(function, dict(kwargs))
+
+
+def randomize(function: Callable[Concatenate[Draft, P], None], *args: P.args, **kwargs: P.kwargs) -> Randomizer:
+    """A randomizer term."""
+    assert not args, "give a term's arguments by keyword"
+    return Randomizer(function, dict(kwargs))
+
+
+@dataclass
+class Task:
+    """Everything that defines a training: robot, senses, rewards, endings, randomness, style and learner."""
+
+    robot: str
+    """Robot: a name, a robot.py, an MJCF, or menagerie:NAME."""
+    observations: dict[str, Observation]
+    """What the actor sees: only what hardware has."""
+    rewards: dict[str, Reward]
+    """Task rewards."""
+    terminations: dict[str, Termination]
+    """How an episode fails."""
+    command: Command = field(default_factory=Command)
+    """What the robot is told."""
+    privileged: dict[str, Observation] = field(default_factory=dict)
+    """What the critic sees besides."""
+    randomizers: dict[str, Randomizer] = field(default_factory=dict)
+    """What differs from robot to robot."""
+    push: Push = field(default_factory=Push)
+    """Disturbances."""
+    gait: Gait = field(default_factory=Gait)
+    """The gait clock."""
+    prior: Prior = field(default_factory=Prior)
+    """Style: clips and how they shape the motion."""
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+    """The learner."""
+    num_envs: int = 1024
+    """Robots simulated at once."""
+    control_dt: float = 0.02
+    """Time between two actions [s]."""
+    timestep: float = 0.005
+    """Physics time step [s]."""
+    episode_s: float = 20.0
+    """Length of an episode [s]."""
+    action_clip: float = 4.0
+    """Largest magnitude of an action."""
+    joint_noise: float = 0.1
+    """Half width of the noise on the first pose of an episode [rad]."""
+
+
+def list_tasks() -> list[str]:
+    """Names of the tasks that come with the project."""
+    return sorted(p.stem for p in tasks_dir().glob("*.py"))
+
+
+def find_task(name: str) -> Path:
+    """The file of a task given by name or by path.
+
+    Raises:
+        UserError: No such task.
+    """
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise UserError(f"no task file {name!r}")
+        return path
+    path = tasks_dir() / f"{name}.py"
+    if not path.is_file():
+        raise UserError(f"unknown task {name!r}; known: {', '.join(list_tasks())}; or give the path of a .py file")
+    return path
+
+
+def load_task(name: str) -> Task:
+    """The task of a file that defines ``task()``.
+
+    Args:
+        name: A name under ``tasks/`` or a path to a Python file.
+
+    Raises:
+        UserError: There is no such file, it raises, or it defines no ``task()`` that returns a Task.
+    """
+    path = find_task(name)
+    module_name = f"robopolicy_task_{path.stem}"
+    spec = spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses and pickling look a function's module up there
+    try:
+        spec.loader.exec_module(module)
+        task = module.task() if hasattr(module, "task") else None
+    except UserError:
+        raise
+    except Exception as error:
+        line = _line_of(error, path)
+        raise UserError(f"task file {path}{line} raised {type(error).__name__}: {error}") from error
+    if not isinstance(task, Task):
+        raise UserError(f"task file {path} defines no function task() that returns a Task")
+    return task
+
+
+def _line_of(error: BaseException, path: Path) -> str:
+    """Where in the task file the error came from, as ``, line 12``."""
+    traceback, line = error.__traceback__, ""
+    while traceback:
+        if traceback.tb_frame.f_code.co_filename == str(path):
+            line = f", line {traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return line

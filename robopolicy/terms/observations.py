@@ -1,0 +1,78 @@
+"""Observations. The first group is all that a robot can measure or know, so only it may reach the actor."""
+
+import torch
+from torch import Tensor
+
+from robopolicy.env.state import State
+from robopolicy.rotation import rotate_inverse
+
+# What hardware has: the runtime builds exactly these, under these names.
+
+
+def angular_velocity(state: State) -> Tensor:
+    """Gyroscope: angular velocity in the IMU's frame [rad/s]. Shape (N, 3)."""
+    return rotate_inverse(state.imu_rotation, state.base_ang_vel_b)
+
+
+def projected_gravity(state: State) -> Tensor:
+    """Direction of gravity in the IMU's frame, unit length. Shape (N, 3)."""
+    return rotate_inverse(state.imu_rotation, state.gravity_b)
+
+
+def command(state: State) -> Tensor:
+    """The command. Shape (N, C)."""
+    return state.command
+
+
+def joint_position(state: State) -> Tensor:
+    """Encoder readings relative to the default pose [rad]. Shape (N, J)."""
+    return state.joint_pos + state.encoder_offset - state.default_pose
+
+
+def joint_velocity(state: State) -> Tensor:
+    """Joint velocities [rad/s]. Shape (N, J)."""
+    return state.joint_vel
+
+
+def last_action(state: State) -> Tensor:
+    """The latest action, clipped. Shape (N, J)."""
+    return state.action
+
+
+def gait_phase(state: State) -> Tensor:
+    """Sine and cosine of the gait clock; zero while the command asks to stand. Shape (N, 2)."""
+    angle = 2 * torch.pi * state.phase
+    return torch.stack((torch.sin(angle), torch.cos(angle)), dim=-1) * state.moving.unsqueeze(-1)
+
+
+DEPLOYABLE = (
+    angular_velocity,
+    projected_gravity,
+    command,
+    joint_position,
+    joint_velocity,
+    last_action,
+    gait_phase,
+)
+
+# Privileged: for the critic alone.
+
+
+def base_linear_velocity(state: State) -> Tensor:
+    """Base velocity, base frame [m/s]. Shape (N, 3)."""
+    return state.base_lin_vel_b
+
+
+def base_height(state: State) -> Tensor:
+    """Height of the base [m]. Shape (N, 1)."""
+    return state.base_height.unsqueeze(-1)
+
+
+def foot_clearance(state: State) -> Tensor:
+    """Distance of the feet to the floor [m]. Shape (N, F)."""
+    return state.foot_clearance
+
+
+def foot_contact(state: State) -> Tensor:
+    """1 where a foot touches the floor. Shape (N, F)."""
+    return state.foot_contact.float()

@@ -1,0 +1,172 @@
+"""Training: the loop on one screen."""
+
+import signal
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import torch
+from stable_baselines3.common.logger import configure
+
+from robopolicy import checkpoint
+from robopolicy.env.env import Env
+from robopolicy.errors import UserError
+from robopolicy.learn.amp import MotionPrior
+from robopolicy.learn.ppo import PPO
+from robopolicy.learn.warm_start import warm_start
+from robopolicy.motion.reference import Reference, load_reference
+from robopolicy.progress import Progress
+from robopolicy.task import Task
+
+_SAVE_EVERY_S = 60.0
+
+
+@dataclass
+class Options:
+    """How to run, apart from the task itself."""
+
+    run: str | None = None
+    """Run folder; by default runs/TASK-DATE-TIME."""
+    seed: int = 0
+    """Seed of everything random. The same seed on the same machine gives the same weights to the bit."""
+    seconds: float | None = None
+    """Stop after this long [s], what a resumed run had trained before included. Without --steps: 600."""
+    steps: int | None = None
+    """Stop after this many steps of all robots together."""
+    device: str = "auto"
+    """Where to simulate and learn: auto or cpu."""
+    threads: int = 0
+    """Threads of the simulator; 0: one per core. No result depends on it."""
+
+
+class Trainer:
+    """A training from a task to a checkpoint.
+
+    Args:
+        task: What to learn.
+        options: How to run.
+    """
+
+    def __init__(self, task: Task, options: Options):
+        if options.device not in ("auto", "cpu"):
+            raise UserError(f"unknown device {options.device!r}; known: auto, cpu")
+        torch.set_num_threads(1)
+        torch.manual_seed(options.seed)
+        self.task, self.options = task, options
+        self.reference: Reference | None = None
+        probe = Env(task, num_envs=1, nominal=True, threads=1)
+        if task.prior.active:
+            self.reference = load_reference(task.prior, probe.robot, task.control_dt)
+        self.env = Env(task, seed=options.seed, reference=self.reference, threads=options.threads)
+        self.prior = None
+        if self.reference is not None:
+            self.prior = MotionPrior(task.prior, self.reference, self.env, options.seed)
+        self.model = PPO(env=self.env, config=task.ppo, prior=self.prior, seed=options.seed, progress=self.done)
+        self.elapsed = 0.0
+        self._start = time.perf_counter()
+
+    def done(self) -> float:
+        """How much of the run is over, 0 to 1, by the first bound that will be reached."""
+        parts = []
+        if self.options.steps is not None:
+            parts.append(self.model.num_timesteps / self.options.steps)
+        if self.options.seconds is not None:
+            parts.append(self.elapsed / self.options.seconds)
+        return min(max(parts), 1.0)
+
+    def warm_start(self) -> float | None:
+        """Imitate the clips if the prior asks for it; returns the imitation error."""
+        if self.reference is None or not self.task.prior.warm_start:
+            return None
+        return warm_start(self.model.policy, self.env, self.reference, self.task.prior, self.options.seed)
+
+    def fit(self, folder: Path) -> None:
+        """Collect, learn, log and save until the time or the steps are used up, or Ctrl-C."""
+        model, progress = self.model, Progress(folder, self)
+        _, callback = model._setup_learn(self.options.steps or 2**62, None, reset_num_timesteps=False)
+        self._start, self._before, saved = time.perf_counter(), self.elapsed, self.elapsed
+        with _Interrupt() as interrupt:
+            while self.done() < 1.0 and not interrupt.asked:
+                model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
+                model.train()
+                self.elapsed = self._before + time.perf_counter() - self._start
+                progress.report()
+                if self.elapsed - saved > _SAVE_EVERY_S:
+                    self.save(folder)
+                    saved = self.elapsed
+            self.save(folder)
+        progress.close(interrupt.asked)
+
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint."""
+        state = {"learner": self.model.training_state(), "env": self.env.state_dict()}
+        state["prior"] = self.prior.state_dict() if self.prior else None
+        sidecar = {
+            "steps": int(self.model.num_timesteps),
+            "seconds": round(self.elapsed, 2),
+            "actor_dim": self.env.actor_dim,
+            "critic_dim": self.env.critic_dim,
+            "num_actions": self.env.num_actions,
+        }
+        checkpoint.save(folder, state, sidecar)
+
+    def restore(self, run: checkpoint.Run) -> None:
+        """Continue where a checkpoint stopped."""
+        self.model.load_training_state(run.state["learner"])
+        self.env.load_state_dict(run.state["env"])
+        if self.prior is not None:
+            self.prior.load_state_dict(run.state["prior"])
+        self.elapsed = run.sidecar["seconds"]
+
+
+def train(task: Task, source: Path, options: Options) -> Path:
+    """Train a task from nothing. Returns the run folder."""
+    if options.seconds is None and options.steps is None:
+        options.seconds = 600.0
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = Path(options.run or f"runs/{source.stem}-{stamp}")
+    start = time.perf_counter()
+    trainer = Trainer(task, options)
+    hashes = {c.name: c.content_hash() for c in trainer.reference.clips} if trainer.reference else {}
+    checkpoint.begin_run(folder, task, source, asdict(options), hashes)
+    trainer.model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
+    error = trainer.warm_start()
+    if error is not None:
+        print(f"warm start: the actor imitates {len(hashes)} clips with a mean square error of {error:.4f}")
+    trainer.elapsed = time.perf_counter() - start
+    trainer.fit(folder)
+    return folder
+
+
+def resume(folder: Path, options: Options) -> Path:
+    """Go on with a run; bounds that are given replace the run's own."""
+    run = checkpoint.load(folder)
+    told = {k: v for k, v in asdict(options).items() if v is not None and k in ("seconds", "steps", "threads")}
+    before = Options(**run.config["options"])
+    if options.seconds is not None or options.steps is not None:
+        before.seconds = before.steps = None
+    for name, value in told.items():
+        setattr(before, name, value)
+    trainer = Trainer(run.task, before)
+    trainer.model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
+    trainer.restore(run)
+    trainer.fit(folder)
+    return folder
+
+
+class _Interrupt:
+    """Turns the first Ctrl-C into a wish to stop after this iteration; a second one stops at once."""
+
+    asked = False
+
+    def __enter__(self) -> "_Interrupt":
+        self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, self._before)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)

@@ -1,0 +1,306 @@
+"""Film a motion: states in, an mp4 or a sheet of pictures out. Works without a screen, and without OpenGL."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import mujoco
+import numpy as np
+
+from robopolicy.errors import UserError
+
+if TYPE_CHECKING:
+    from robopolicy.robot import RobotModel
+
+
+class Painter(Protocol):
+    """What draws one picture."""
+
+    def draw(self, data: mujoco.MjData, camera: mujoco.MjvCamera) -> np.ndarray:
+        """Draw the state in ``data`` (kinematics up to date). Returns RGB bytes. Shape (height, width, 3)."""
+        ...
+
+    def close(self) -> None:
+        """Free what the painter holds."""
+        ...
+
+
+def stage(spec: mujoco.MjSpec) -> mujoco.MjModel:
+    """Compile a robot together with a sky, a checkered floor and a sun.
+
+    Args:
+        spec: The robot; it is not changed. A plane it has becomes the checkered floor, else one is added.
+
+    Returns:
+        A model with the robot's own state layout, for pictures only.
+    """
+    spec = spec.copy()
+    builtin, role = mujoco.mjtBuiltin, mujoco.mjtTextureRole.mjTEXROLE_RGB
+    spec.add_texture(
+        name="stage_sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX, builtin=builtin.mjBUILTIN_GRADIENT,
+        rgb1=[0.93, 0.95, 0.97], rgb2=[0.52, 0.64, 0.78], width=256, height=1536,
+    )  # fmt: skip
+    spec.add_texture(
+        name="stage_floor", type=mujoco.mjtTexture.mjTEXTURE_2D, builtin=builtin.mjBUILTIN_CHECKER,
+        rgb1=[0.80, 0.82, 0.84], rgb2=[0.72, 0.745, 0.77], width=512, height=512,
+    )  # fmt: skip
+    material = spec.add_material(name="stage_floor", texrepeat=[2, 2], texuniform=True, reflectance=0.08)
+    material.textures[role] = "stage_floor"
+    planes = [g for g in spec.worldbody.geoms if g.type == mujoco.mjtGeom.mjGEOM_PLANE]
+    floor = planes[0] if planes else spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE)
+    floor.size, floor.material, floor.rgba, floor.group = [0, 0, 0.05], "stage_floor", [1, 1, 1, 1], 0
+    for geom in spec.geoms:
+        # Nothing collides in a picture; and rays miss shapes beside a colliding one on the same body.
+        geom.contype = geom.conaffinity = 0
+    for light in list(spec.lights):
+        spec.delete(light)
+    sun = spec.worldbody.add_light(
+        pos=[1.5, 1.5, 4], dir=[-0.35, -0.3, -1], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL
+    )
+    sun.diffuse, sun.specular, sun.ambient, sun.castshadow = [0.55] * 3, [0.15] * 3, [0.12] * 3, True
+    sun.mode = mujoco.mjtCamLight.mjCAMLIGHT_TRACKCOM
+    spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.38] * 3, [0.22] * 3
+    spec.visual.headlight.specular = [0.0] * 3
+    spec.visual.map.shadowclip = 3.0  # wide enough that its border does not speckle the floor
+    spec.visual.rgba.haze = [0.93, 0.95, 0.97, 1]
+    return spec.compile()
+
+
+def frames(
+    model: mujoco.MjModel,
+    qpos: np.ndarray,
+    *,
+    width: int = 640,
+    height: int = 480,
+    follow: str | None = None,
+    azimuth: float = 145.0,
+    zoom: float = 1.0,
+) -> Iterator[np.ndarray]:
+    """Draw one picture per state, from a camera at three quarters in front that follows the robot smoothly.
+
+    Args:
+        model: What to draw; `stage` gives it a sky and a floor.
+        qpos: States. Shape (K, nq).
+        width: Of the picture [pixel].
+        height: Of the picture [pixel].
+        follow: Name of the body to follow; by default the one with the free joint.
+        azimuth: Direction the camera looks into, about the vertical; 180 looks back along -x [degree].
+        zoom: Above 1 is nearer.
+
+    Yields:
+        RGB bytes. Shape (height, width, 3).
+
+    Raises:
+        UserError: The states are not of this model or not finite, the body does not exist, or MUJOCO_GL names
+            an OpenGL that does not work here.
+    """
+    qpos = np.asarray(qpos, dtype=np.float64)
+    if qpos.ndim != 2 or qpos.shape[1] != model.nq or not len(qpos):
+        raise UserError(f"cannot film states of shape {qpos.shape}: this model needs (K, {model.nq})")
+    if not np.isfinite(qpos).all():
+        raise UserError(
+            f"cannot film: state {int(np.flatnonzero(~np.isfinite(qpos).all(axis=1))[0])} is not finite"
+        )
+    body = _followed(model, follow)
+    data = mujoco.MjData(model)
+    centres = np.empty((len(qpos), 3))
+    for k in reversed(range(len(qpos))):
+        data.qpos[:] = qpos[k]
+        mujoco.mj_kinematics(model, data)
+        centres[k] = data.xpos[body]
+    middle, size = _bounds(model, data)  # of the first state, which was set last
+    centres = _smooth(centres) + [0.0, 0.0, middle[2] - centres[0, 2]]
+    camera = mujoco.MjvCamera()
+    camera.azimuth, camera.elevation, camera.distance = azimuth, -13.0, 2.1 * size / zoom
+    painter = _painter(model, width, height)
+    try:
+        for state, centre in zip(qpos, centres, strict=True):
+            data.qpos[:] = state
+            mujoco.mj_fwdPosition(model, data)
+            camera.lookat[:] = centre
+            yield painter.draw(data, camera)
+    finally:
+        painter.close()
+
+
+def render(
+    model: mujoco.MjModel,
+    qpos: np.ndarray,
+    path: Path | str,
+    fps: float,
+    *,
+    width: int = 640,
+    height: int = 480,
+    follow: str | None = None,
+    text: str | None = None,
+) -> Path:
+    """Film states into an mp4.
+
+    Args:
+        model: What to draw; `stage` gives it a sky and a floor.
+        qpos: One state per picture. Shape (K, nq).
+        path: Where the film goes; its folder must exist.
+        fps: Pictures per second of the film.
+        width: Even number [pixel].
+        height: Even number [pixel].
+        follow: Name of the body to follow; by default the one with the free joint.
+        text: A line to write into the upper left corner.
+
+    Raises:
+        UserError: As `frames`; or the file cannot be written.
+    """
+    pictures = frames(model, qpos, width=width, height=height, follow=follow)
+    if text:
+        pictures = (_write_on(picture, text) for picture in pictures)
+    return write_mp4(pictures, Path(path), fps)
+
+
+def render_clip(
+    clip: Any, model: "RobotModel", path: Path | str, *, fps: float = 30.0, **options: Any
+) -> Path:
+    """Film a clip at its own speed.
+
+    Args:
+        clip: With ``fps`` and ``qpos`` of shape (K, nq), as clip files have.
+        model: The clip's robot.
+        path: Where the film goes.
+        fps: Pictures per second; the nearest frame of the clip is shown.
+        options: As `render`.
+    """
+    count = max(1, round(len(clip.qpos) / float(clip.fps) * fps))
+    nearest = np.minimum(np.round(np.arange(count) * float(clip.fps) / fps).astype(int), len(clip.qpos) - 1)
+    return render(stage(model.spec), np.asarray(clip.qpos)[nearest], path, fps, **options)
+
+
+def write_mp4(pictures: Iterable[np.ndarray], path: Path, fps: float) -> Path:
+    """Write pictures, RGB bytes of even width and height, as H.264; a broken-off film leaves no file.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    import av
+
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        with av.open(str(unfinished), "w", format="mp4", options={"movflags": "faststart"}) as film:
+            stream = None
+            for picture in pictures:
+                if stream is None:
+                    stream = film.add_stream(
+                        "libx264", rate=round(fps), options={"crf": "23", "preset": "veryfast"}
+                    )
+                    stream.height, stream.width = picture.shape[:2]
+                    stream.pix_fmt = "yuv420p"
+                film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            if stream is not None:
+                film.mux(stream.encode())
+        unfinished.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write the film {path}: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
+
+
+def contact_sheet(pictures: Path | str | Iterable[np.ndarray], path: Path | str, columns: int = 4) -> Path:
+    """Lay pictures side by side in one PNG.
+
+    Args:
+        pictures: RGB pictures of one size, or a film, of which three rows are taken at equal distances.
+        path: Where the PNG goes.
+        columns: Pictures in a row.
+    """
+    from PIL import Image
+
+    if isinstance(pictures, str | Path):
+        film = read_mp4(Path(pictures))
+        chosen = [
+            film[i] for i in np.linspace(0, len(film) - 1, min(3 * columns, len(film))).round().astype(int)
+        ]
+    else:
+        chosen = list(pictures)
+    if not chosen:
+        raise UserError(f"no pictures for the contact sheet {path}")
+    blank = np.full_like(chosen[0], 255)
+    chosen += [blank] * (-len(chosen) % columns)
+    rows = [np.concatenate(chosen[i : i + columns], axis=1) for i in range(0, len(chosen), columns)]
+    Image.fromarray(np.concatenate(rows, axis=0)).save(path)
+    return Path(path)
+
+
+def read_mp4(path: Path) -> list[np.ndarray]:
+    """Every picture of a film.
+
+    Raises:
+        UserError: It is not a film.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as film:
+            return [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+    except (OSError, IndexError) as error:
+        raise UserError(f"cannot read the film {path}: {error}") from error
+
+
+def _painter(model: mujoco.MjModel, width: int, height: int) -> Painter:
+    from robopolicy.view.opengl import OpenGlPainter, context_class
+
+    context = context_class()
+    if context is not None:
+        return OpenGlPainter(model, width, height, context)
+    from robopolicy.view.raycast import RayPainter
+
+    return RayPainter(model, width, height)
+
+
+def shown_groups(model: mujoco.MjModel) -> np.ndarray:
+    """Which geom groups to draw. By convention 3 is for collision; without meshes it is part of the shape."""
+    return np.array([1, 1, 1, model.nmesh == 0, 0, 0], dtype=np.uint8)
+
+
+def _followed(model: mujoco.MjModel, name: str | None) -> int:
+    if name is None:
+        free = np.flatnonzero(model.jnt_type == mujoco.mjtJoint.mjJNT_FREE)
+        return int(model.jnt_bodyid[free[0]]) if len(free) else 0
+    known = [model.body(i).name for i in range(model.nbody)]
+    if name not in known:
+        raise UserError(f"no body {name!r} to follow; the model has: {', '.join(known[1:])}")
+    return known.index(name)
+
+
+def _bounds(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, float]:
+    """Middle (3,) and largest side [m] of the box around everything but the world's own geoms."""
+    moving = model.geom_bodyid > 0
+    if not moving.any():
+        return np.array(model.stat.center), float(model.stat.extent)
+    centre, radius = data.geom_xpos[moving], model.geom_rbound[moving, None]
+    low, high = (centre - radius).min(axis=0), (centre + radius).max(axis=0)
+    return (low + high) / 2, float((high - low).max())
+
+
+def _smooth(path: np.ndarray, window: int = 31) -> np.ndarray:
+    """Moving average over ``window`` samples, the ends held. Shape (K, 3)."""
+    half = min(window, len(path)) // 2
+    padded = np.concatenate([np.repeat(path[:1], half, 0), path, np.repeat(path[-1:], half, 0)])
+    kernel = np.ones(2 * half + 1) / (2 * half + 1)
+    return np.stack([np.convolve(padded[:, i], kernel, "valid") for i in range(path.shape[1])], axis=1)
+
+
+def _write_on(picture: np.ndarray, text: str) -> np.ndarray:
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.fromarray(picture)
+    ImageDraw.Draw(image).text((12, 8), text, fill=(30, 34, 40), font=ImageFont.load_default(size=16))
+    return np.asarray(image)
+
+
+def for_pictures(model: mujoco.MjModel, width: int, height: int) -> mujoco.MjModel:
+    """A copy of the model with the settings that draw fast: no multisampling, a small shadow map."""
+    model = copy.copy(model)
+    model.vis.quality.offsamples = 0
+    model.vis.quality.shadowsize = 1024
+    model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
+    model.vis.global_.offheight = max(height, model.vis.global_.offheight)
+    return model
