@@ -20,6 +20,7 @@ help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv; the others do it when it is missing or out of date
+	@echo ".venv is ready"
 
 demo: $(READY) ## train droid_walk in 10 minutes; export, verify, evaluate and film it
 	@echo "== training droid_walk for $(SECONDS) s into $(RUN)"

@@ -11,17 +11,17 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import torch
-from gymnasium import spaces
 from robopolicy_runtime import contract as c
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.onnx_writer import write_policy
 from torch import Tensor, nn
 
-from robopolicy import checkpoint, rotation
+from robopolicy import checkpoint
 from robopolicy.checkpoint import Run
 from robopolicy.env.env import Env
+from robopolicy.env.state import State
 from robopolicy.errors import UserError
-from robopolicy.learn.policy import RobotPolicy
+from robopolicy.learn.policy import RobotPolicy, load_policy
 from robopolicy.robot import RobotModel
 from robopolicy.task import Observation, Task
 from robopolicy.terms import observations, randomizers, terminations
@@ -57,13 +57,15 @@ def export(run: Path, output: Path) -> None:
         UserError: The run cannot be read, its task cannot run on a robot, or the file cannot be written.
     """
     loaded = checkpoint.load(run)
-    export_policy(loaded.task, load_policy(loaded), origin_of(loaded), output)
+    policy = load_policy(loaded.task.ppo, loaded.sidecar, loaded.state["learner"]["policy"])
+    export_policy(loaded.task, policy, origin_of(loaded), output)
 
 
 def export_policy(task: Task, policy: RobotPolicy, origin: Origin, output: Path) -> None:
     """Write a policy that is in memory; see ``export``."""
     env = nominal_env(task)
     mjcf = mjcf_text(env.robot)
+    score = score_of(task, env.robot)
     mean, std, clip = normalizer(policy)
     try:
         write_policy(
@@ -72,8 +74,8 @@ def export_policy(task: Task, policy: RobotPolicy, origin: Origin, output: Path)
             std=std,
             clip=clip,
             layers=actor_layers(policy),
-            contract=build_contract(env, origin, mjcf),
-            reference=record_reference(env, policy),
+            contract=build_contract(task, env.robot, origin, mjcf),
+            reference=record_reference(env, policy, score),
             mjcf=mjcf,
         )
     except ContractError as error:
@@ -81,29 +83,6 @@ def export_policy(task: Task, policy: RobotPolicy, origin: Origin, output: Path)
 
 
 # The run
-
-
-def load_policy(run: Run) -> RobotPolicy:
-    """The policy of a checkpoint.
-
-    Raises:
-        UserError: The checkpoint holds a policy of other shapes than the task asks for.
-    """
-    unbounded = lambda n: spaces.Box(-np.inf, np.inf, (n,))  # noqa: E731
-    sizes = {key: run.sidecar[f"{key}_dim"] for key in ("actor", "critic")}
-    policy = RobotPolicy(
-        spaces.Dict({key: unbounded(size) for key, size in sizes.items()}),
-        unbounded(run.sidecar["num_actions"]),
-        lambda _: 0.0,
-        hidden_actor=run.task.ppo.hidden_actor,
-        hidden_critic=run.task.ppo.hidden_critic,
-    )
-    try:
-        policy.load_state_dict(run.state["learner"]["policy"])
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{run.folder}: the checkpoint does not fit its own task: {reason}") from error
-    return policy.eval()
 
 
 def origin_of(run: Run) -> Origin:
@@ -146,15 +125,14 @@ def normalizer(policy: RobotPolicy) -> tuple[np.ndarray, np.ndarray, float]:
 # The contract
 
 
-def build_contract(env: Env, origin: Origin, mjcf: str) -> c.Contract:
-    """The contract of a task's nominal environment.
+def build_contract(task: Task, robot: RobotModel, origin: Origin, mjcf: str) -> c.Contract:
+    """The contract of a task on its robot.
 
     Raises:
-        UserError: The actor sees something that a robot cannot measure, the IMU is not on the base, or a command
-            channel has no unit.
+        UserError: The actor sees what no robot can measure, the IMU is not on the base, or a command channel
+            has no unit.
         ContractError: The contract contradicts itself.
     """
-    task, robot = env.task, env.robot
     velocities = tuple(v if np.isfinite(v) else None for v in robot.velocity_limit.tolist())
     low, high = (tuple(float(bounds[i]) for bounds in task.command.ranges.values()) for i in (0, 1))
     return c.Contract(
@@ -171,10 +149,10 @@ def build_contract(env: Env, origin: Origin, mjcf: str) -> c.Contract:
         torque_limit=_floats(robot.torque_limit),
         velocity_limit=velocities,
         control_period_s=float(task.control_dt),
-        physics=c.Physics(float(task.timestep), env.substeps),
+        physics=c.Physics(float(task.timestep), round(task.control_dt / task.timestep)),
         delays={"action_delay_s": action_delay(task)},
         imu=imu_of(robot),
-        observations=tuple(observation(name, o, env) for name, o in task.observations.items()),
+        observations=tuple(observation(name, o, task, robot) for name, o in task.observations.items()),
         command=c.Command(tuple(task.command.names), low, high, command_units(task)),
         score=score_of(task, robot),
         hashes=c.Hashes(
@@ -185,7 +163,7 @@ def build_contract(env: Env, origin: Origin, mjcf: str) -> c.Contract:
     )
 
 
-def observation(name: str, o: Observation, env: Env) -> c.Observation:
+def observation(name: str, o: Observation, task: Task, robot: RobotModel) -> c.Observation:
     """One block of the actor's input as the runtime will build it.
 
     Raises:
@@ -194,22 +172,22 @@ def observation(name: str, o: Observation, env: Env) -> c.Observation:
     if o.function not in observations.DEPLOYABLE:
         known = ", ".join(f.__name__ for f in observations.DEPLOYABLE)
         raise UserError(
-            f"observation {name!r} of the actor is {o.function.__name__!r} of {o.function.__module__}, which no robot can "
-            f"measure; deployable are: {known}. What only the simulator knows belongs to `privileged`"
+            f"observation {name!r} of the actor is {o.function.__name__!r} of {o.function.__module__}, "
+            f"which no robot can measure; deployable: {known}. What only the simulator knows is `privileged`"
         )
-    gait = env.task.gait
+    gait = task.gait
     params = {"period_s": float(gait.period_s), "standing_speed": float(gait.standing_speed)}
     size = {
         "angular_velocity": 3,
         "projected_gravity": 3,
         "gait_phase": 2,
-        "command": len(env.task.command.names),
+        "command": len(task.command.names),
     }
     term = o.function.__name__
     return c.Observation(
         name=name,
         term=term,
-        size=size.get(term, env.num_actions),
+        size=size.get(term, len(robot.joint_names)),
         scale=float(o.scale),
         history=o.history,
         params=params if term == "gait_phase" else {},
@@ -257,7 +235,7 @@ def command_units(task: Task) -> tuple[str, ...]:
 
 
 def score_of(task: Task, robot: RobotModel) -> c.Score:
-    """How the file's episodes are graded: the task's own limits of a fall, or half the home height and 1 rad."""
+    """How episodes are graded: the task's own limits of a fall, or half the home height and 1 rad."""
     height, tilt = 0.5 * float(robot.home_qpos[2]), 1.0
     for ending in task.terminations.values():
         if ending.function is terminations.too_low:
@@ -277,14 +255,15 @@ def mjcf_text(robot: RobotModel) -> str:
     files = [x.file for kind in ("meshes", "hfields", "textures", "skins") for x in getattr(robot.spec, kind)]
     if files := [f for f in files if f]:
         raise UserError(
-            f"robot {robot.robot.name!r} collides with meshes or uses other files, which do not fit into one policy file: "
-            f"{', '.join(files)}. Give its MJCF primitive collision geoms."
+            f"robot {robot.robot.name!r} needs files that do not fit into one policy file: "
+            f"{', '.join(files)}; give its MJCF primitive geoms to collide with"
         )
-    # MuJoCo writes 6 digits; its own tests raise that through this function, and so do we where the library has it.
-    library = next(Path(mujoco.__file__).parent.glob("*mujoco.*so*"), None) or "mujoco"
-    try:
-        set_precision = ctypes.CDLL(str(library))._mjPRIVATE__set_xml_precision
-    except (OSError, AttributeError):
+    # MuJoCo writes 6 digits, except after this call, which its own tests use; without it the text is still
+    # right, only not to the bit.
+    set_precision = None
+    for library in Path(mujoco.__file__).parent.glob("libmujoco*"):
+        set_precision = getattr(ctypes.CDLL(str(library)), "_mjPRIVATE__set_xml_precision", None)
+    if set_precision is None:
         return robot.spec.to_xml()
     set_precision(17)
     try:
@@ -303,20 +282,18 @@ def nominal_env(task: Task) -> Env:
 
 
 @torch.no_grad()
-def record_reference(env: Env, policy: RobotPolicy) -> dict[str, np.ndarray]:
-    """Let the policy drive the training environment and write down what ``robopolicy_runtime.verify`` compares.
+def record_reference(env: Env, policy: RobotPolicy, score: c.Score) -> dict[str, np.ndarray]:
+    """Let the policy drive the training environment; write down what ``robopolicy_runtime.verify`` compares.
 
     Every robot starts at rest in its home pose and keeps one command from the task's ranges.
     """
-    contract_score = score_of(env.task, env.robot)
     steps = round(SECONDS / env.control_dt)
     command = env.task.command.draw(env.num_envs, torch.Generator(env.device).manual_seed(0))
     env.hold_command(command)
-    obs = env.reset()["actor"].clone()
-    env.age.zero_()
+    obs = env.reset(stagger=False)["actor"].clone()
     start = {"eval_qpos0": env.qpos.clone(), "eval_qvel0": env.qvel.clone()}
     alive = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
-    score = torch.zeros(env.num_envs, device=env.device)
+    total = torch.zeros(env.num_envs, device=env.device)
     recorded: dict[str, list[Tensor]] = {"obs": [], "action": [], "qpos": []}
     for step in range(steps):
         action = policy.actor_mean(obs)
@@ -324,32 +301,30 @@ def record_reference(env: Env, policy: RobotPolicy) -> dict[str, np.ndarray]:
         if step < REPLAY_STEPS:
             for name, value in (("obs", obs), ("action", action), ("qpos", env.qpos)):
                 recorded[name].append(value[:REPLAY_EPISODES].clone())
-        alive &= ~fallen(env, contract_score) & ~result.terminated
-        score += torch.where(alive, grade(env, contract_score, command), 0.0)
+        alive &= ~fallen(env.state, score) & ~result.terminated
+        total += torch.where(alive, grade(env.state, score, command), 0.0)
         obs = result.obs["actor"].clone()
     replay = {name: torch.stack(values, dim=1) for name, values in recorded.items()}
     replay["qpos0"], replay["qvel0"] = (start[f"eval_{q}0"][:REPLAY_EPISODES] for q in ("qpos", "qvel"))
     replay["command"] = command[:REPLAY_EPISODES, None].expand(-1, len(recorded["obs"]), -1)
-    scores = {"eval_command": command, "reward_return": score / steps, "eval_survived": alive}
-    arrays = {name: _numpy(value) for name, value in (replay | start | scores).items()}
+    results = {"eval_command": command, "reward_return": total / steps, "eval_survived": alive}
+    arrays = {name: _numpy(value) for name, value in (replay | start | results).items()}
     return arrays | {"eval_seconds": np.array(SECONDS)}
 
 
-def fallen(env: Env, score: c.Score) -> Tensor:
+def fallen(state: State, score: c.Score) -> Tensor:
     """Whose base is too low or too tilted. Shape (N,) bool."""
-    up = -rotation.gravity_direction(env.qpos[:, 3:7])[:, 2]
-    return (env.qpos[:, 2] < score.fall_height_m) | (torch.acos(up.clamp(-1, 1)) > score.fall_tilt_rad)
+    tilt = torch.acos((-state.gravity_b[:, 2]).clamp(-1, 1))
+    return (state.base_height < score.fall_height_m) | (tilt > score.fall_tilt_rad)
 
 
-def grade(env: Env, score: c.Score, command: Tensor) -> Tensor:
+def grade(state: State, score: c.Score, command: Tensor) -> Tensor:
     """This instant's part of the score, see ``robopolicy_runtime.contract.Score``. Shape (N,)."""
     if score.kind == "upright":
-        return torch.ones(env.num_envs, device=env.device)
-    quat = env.qpos[:, 3:7]
-    velocity = rotation.to_heading(quat, env.qvel[:, :3])[:, :2]
-    turn = rotation.rotate(quat, env.qvel[:, 3:6])[:, 2]
-    planar = (velocity - command[:, :2]).square().sum(-1)
-    return (torch.exp(-4 * planar) + 0.5 * torch.exp(-4 * (turn - command[:, 2]).square())).float()
+        return torch.ones_like(state.base_height)
+    planar = (state.base_lin_vel_h[:, :2] - command[:, :2]).square().sum(-1)
+    turn = (state.yaw_rate - command[:, 2]).square()
+    return torch.exp(-4 * planar) + 0.5 * torch.exp(-4 * turn)
 
 
 def _floats(values: np.ndarray | Sequence[float]) -> tuple[float, ...]:

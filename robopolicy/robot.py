@@ -74,13 +74,16 @@ class Robot:
     base_site: bool = False
     foot_sites: dict[str, tuple[str, tuple[float, float, float]]] = field(default_factory=dict)
 
-    def compile(self, timestep: float = 0.005, ground: bool = True, visual: bool = True) -> "RobotModel":
+    def compile(
+        self, timestep: float = 0.005, ground: bool = True, visual: bool = True, max_delay: int = 0
+    ) -> "RobotModel":
         """Compile the MJCF with our servos, sensors and a floor.
 
         Args:
             timestep: Physics time step [s].
             ground: Add a floor where the MJCF has none.
             visual: Keep meshes that collide with nothing; training leaves them out.
+            max_delay: Physics steps by which a servo's target may be late; ``actuator_delay`` [s] says how much it is.
 
         Raises:
             UserError: The MJCF is absent or broken, or a joint, servo, site or keyframe is missing.
@@ -104,7 +107,7 @@ class Robot:
         if not self.feet:
             raise UserError(f"robot {self.name!r} names no feet; {self.mjcf} has the sites {_names(spec.sites)}")
         servos = [self._servo(joint.name) for joint in joints] if self.servos else _servos_of(spec, joints, self)
-        _install_servos(spec, joints, servos)
+        _install_servos(spec, joints, servos, max_delay)
         if not visual:
             _drop_visual_meshes(spec)
         if ground:
@@ -278,7 +281,7 @@ def _servos_of(spec: mujoco.MjSpec, joints: list, robot: Robot) -> list[Servo]:
     return servos
 
 
-def _install_servos(spec: mujoco.MjSpec, joints: list, servos: list[Servo]) -> None:
+def _install_servos(spec: mujoco.MjSpec, joints: list, servos: list[Servo], max_delay: int) -> None:
     """Replace the MJCF's actuators by one position actuator per joint, in the joints' order."""
     for actuator in list(spec.actuators):
         spec.delete(actuator)
@@ -290,6 +293,8 @@ def _install_servos(spec: mujoco.MjSpec, joints: list, servos: list[Servo]) -> N
         actuator.forcerange = [-servo.torque, servo.torque]
         actuator.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
         actuator.ctrllimited = mujoco.mjtLimited.mjLIMITED_FALSE
+        if max_delay:
+            actuator.nsample = max_delay + 1
 
 
 def _drop_visual_meshes(spec: mujoco.MjSpec) -> None:

@@ -77,7 +77,7 @@ class PolicyFile:
             raise ContractError(f"{path}: contract.hashes.mjcf is not the SHA-256 of the MJCF in the file")
         return PolicyFile(path, contract, session, metadata[MJCF_KEY], metadata[REFERENCE_KEY])
 
-    def infer(self, obs: np.ndarray) -> np.ndarray:
+    def run(self, obs: np.ndarray) -> np.ndarray:
         """The network alone: observations (batch, A) to unclipped actions (batch, J), float32."""
         return np.asarray(self.session.run(["action"], {"obs": obs})[0])
 
@@ -121,7 +121,7 @@ class Controller:
                 f"{', '.join(contract.joint_names)}; this robot has {', '.join(joint_names)}"
             )
         self.contract = contract
-        self._infer = policy_file.infer
+        self._run = policy_file.run
         self._default = np.array(contract.default_pose, np.float32)
         self._scale = np.array(contract.action.scale, np.float32)
         self._clip = np.float32(contract.action.clip)
@@ -170,7 +170,7 @@ class Controller:
                 finite.
         """
         obs = self.observe(gyro, gravity, joint_pos, joint_vel, command)
-        return self.apply(self._infer(obs[None])[0])
+        return self.apply(self._run(obs[None])[0])
 
     def observe(
         self,

@@ -207,7 +207,7 @@ def check_model(plant: Plant) -> list[Check]:
 def check_network(file: PolicyFile, reference: dict[str, np.ndarray]) -> Check:
     """The network on the recorded observations against the recorded actions."""
     obs, action = reference["obs"], reference["action"]
-    found = file.infer(obs.reshape(-1, obs.shape[-1])).reshape(action.shape)
+    found = file.run(obs.reshape(-1, obs.shape[-1])).reshape(action.shape)
     return _worst("network action", found, action, ACTION_TOLERANCE, file.contract.joint_names)
 
 

@@ -35,8 +35,6 @@ class Step(Protocol):
     """The episode was cut while its future was open. Shape (N,) bool."""
     final_obs: dict[str, Tensor]
     """The true last observation where an episode ended, `obs` elsewhere."""
-    motion: Tensor | None
-    """Window of motion features that ends in the true last state, (N, W, D), if the task has a prior."""
     log: dict[str, Tensor]
     """Figures of this step, 0-dimensional."""
 

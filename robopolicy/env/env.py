@@ -71,7 +71,9 @@ class Env:
     ):
         self.task = task
         self.nominal = nominal
-        self.robot: RobotModel = load_robot(task.robot).compile(task.timestep, visual=False)
+        self.randomizers = {} if nominal else task.randomizers
+        late = [r.params["steps"][1] for r in self.randomizers.values() if "actuator_delay" in r.function.fields]
+        self.robot: RobotModel = load_robot(task.robot).compile(task.timestep, visual=False, max_delay=max(late, default=0))
         self.num_envs = num_envs or task.num_envs
         self.sim = simulation or CpuSimulation(self.robot.mj, self.num_envs, threads)
         self.device = self.sim.device
@@ -82,7 +84,6 @@ class Env:
         self.max_episode_steps = round(task.episode_s / task.control_dt)
         self.num_actions = len(self.robot.joint_names)
         self.action_clip = task.action_clip
-        self.randomizers = {} if nominal else task.randomizers
         self.held_command = False
         self._bind()
         self._allocate()
@@ -148,17 +149,9 @@ class Env:
         """Clip the action, turn it into joint targets, and run the physics under them."""
         self.previous_action.copy_(self.action)
         self.action.copy_(action.clamp(-self.action_clip, self.action_clip))
-        old = self.target - self.encoder_offset
         self.target.copy_(torch.clamp(self.default_pose + self.action_scale * self.action, self.lower, self.upper))
-        new = self.target - self.encoder_offset
-        if not self._has_delay:
-            self.ctrl.copy_(new)
-            self.sim.step(self.substeps)
-            return
-        delay = self.action_delay.unsqueeze(-1)
-        for substep in range(self.substeps):
-            self.ctrl.copy_(torch.where(substep < delay, old, new))
-            self.sim.step(1)
+        self.ctrl.copy_(self.target - self.encoder_offset)  # the servo regulates what its encoder reads
+        self.sim.step(self.substeps)
 
     def _push(self) -> None:
         push = self.task.push
@@ -300,6 +293,7 @@ class Env:
             self.command_timer.copy_(torch.where(mask, fresh, self.command_timer))
         if not self.nominal:
             self.push_timer.copy_(torch.where(mask, self._uniform(*self.task.push.interval_s), self.push_timer))
+        self.sim.hold(mask, self.target - self.encoder_offset)
         self.sim.forward(mask)
 
     def _forget(self, mask: Tensor) -> None:
@@ -358,9 +352,8 @@ class Env:
         self._foot_bodies = torch.as_tensor(robot.foot_bodies, device=self.device)
         self._clearance = torch.as_tensor(robot.clearance_adr, device=self.device)
         fields = {f for r in self.randomizers.values() for f in r.function.fields}
-        model_fields = fields - {"encoder_offset", "imu_rotation", "action_delay"}
+        model_fields = fields - {"encoder_offset", "imu_rotation"}
         self._targets = {f: sim.expand(f) for f in sorted(model_fields)}
-        self._has_delay = "action_delay" in fields
         self._gains = [
             self._targets.get(f, torch.as_tensor(getattr(robot.mj, f), device=self.device).unsqueeze(0))
             for f in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
@@ -380,8 +373,7 @@ class Env:
         self.age = torch.zeros(n, dtype=torch.long, device=device)
         self.encoder_offset = torch.zeros(n, j, device=device)
         self.imu_rotation = torch.tensor([1.0, 0, 0, 0], device=device).repeat(n, 1)
-        self.action_delay = torch.zeros(n, device=device)
-        own = {"encoder_offset": self.encoder_offset, "imu_rotation": self.imu_rotation, "action_delay": self.action_delay}
+        own = {"encoder_offset": self.encoder_offset, "imu_rotation": self.imu_rotation}
         self._defaults = {f: torch.as_tensor(getattr(self.robot.mj, f), device=device).unsqueeze(0) for f in self._targets}
         self._defaults |= {f: tensor[:1].clone() for f, tensor in own.items()}
         self._targets |= own
@@ -407,7 +399,7 @@ class Env:
 
     _SAVED = (
         "action previous_action target command moving phase command_timer push_timer age encoder_offset imu_rotation "
-        "action_delay _noise window window_age"
+        "_noise window window_age"
     ).split()
 
     def state_dict(self) -> dict:

@@ -19,13 +19,11 @@ class PPOConfig:
     learning_rate: float = 1e-3
     """Step size of the optimiser at the start."""
     schedule: Literal["adaptive", "linear", "constant"] = "adaptive"
-    """How the learning rate changes: adaptive follows the KL divergence, linear ends at
-    final_learning_rate."""
+    """Change of the learning rate: adaptive follows the KL divergence, linear ends at a final one."""
     final_learning_rate: float = 1e-4
     """Learning rate at the end of a linear schedule."""
     desired_kl: float = 0.01
-    """KL divergence between the policy before and after an update that the adaptive schedule aims at
-    [nat]."""
+    """How far, as KL divergence [nat], an update may move the policy: what the adaptive schedule aims at."""
     min_learning_rate: float = 1e-5
     """The adaptive schedule never goes below this."""
     max_learning_rate: float = 1e-2
@@ -55,8 +53,7 @@ class PPOConfig:
     max_std: float = 2.0
     """The deviation never exceeds this."""
     shards: int = 2
-    """Parts of a minibatch that different CPU cores may work on. Results depend on this number, and not on
-    how many cores there are."""
+    """Parts of a minibatch that CPU cores may share; results depend on it, not on the number of cores."""
 
     def validate(self, num_envs: int) -> None:
         """Check the settings against each other and the number of environments.

@@ -26,8 +26,7 @@ class RunningNormalizer(nn.Module):
     Args:
         dim: Number of columns.
         clip: Normalised values are limited to this many deviations either way.
-        epsilon: Added to the deviation, in the input's unit, so that a column that never moved is not blown
-            up.
+        epsilon: Added to the deviation, in the input's unit, so that a column that never moved stays small.
     """
 
     mean: Tensor
@@ -108,10 +107,8 @@ class RobotPolicy(ActorCriticPolicy):
         optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        if not isinstance(observation_space, spaces.Dict) or set(observation_space.spaces) != {
-            "actor",
-            "critic",
-        }:
+        keys = set(observation_space.spaces) if isinstance(observation_space, spaces.Dict) else set()
+        if keys != {"actor", "critic"}:
             raise ValueError(f"the observation space must be Dict(actor, critic), not {observation_space}")
         if not isinstance(action_space, spaces.Box) or len(action_space.shape) != 1:
             raise ValueError(f"the action space must be a Box of one dimension, not {action_space}")
@@ -128,7 +125,7 @@ class RobotPolicy(ActorCriticPolicy):
             observation_space,
             action_space,
             lr_schedule,
-            net_arch=dict(pi=list(hidden_actor), vf=list(hidden_critic)),
+            net_arch={"pi": list(hidden_actor), "vf": list(hidden_critic)},
             activation_fn=activation_fn,
             log_std_init=math.log(initial_std),
             features_extractor_class=CombinedExtractor,
@@ -138,10 +135,10 @@ class RobotPolicy(ActorCriticPolicy):
         )
 
     def _build(self, lr_schedule: Schedule) -> None:
-        """Create the networks and the optimiser (called by Stable-Baselines3 at the end of its
-        constructor)."""
-        actor_dim, critic_dim = (self.observation_space[key].shape[0] for key in ("actor", "critic"))  # type: ignore
-        num_actions = self.action_space.shape[0]  # type: ignore[index]
+        """Create the networks and the optimiser; SB3's constructor ends with this."""
+        assert isinstance(self.observation_space, spaces.Dict)
+        actor_dim, critic_dim = (spaces.flatdim(self.observation_space[key]) for key in ("actor", "critic"))
+        num_actions = spaces.flatdim(self.action_space)
         self.actor_normalizer = RunningNormalizer(actor_dim)
         self.critic_normalizer = RunningNormalizer(critic_dim)
         self.actor = mlp(actor_dim, self.hidden_actor, num_actions, self.activation_fn, last_gain=0.01)
@@ -152,25 +149,21 @@ class RobotPolicy(ActorCriticPolicy):
         self.optimizer = self.optimizer_class(self.parameters(), lr=rate, **self.optimizer_kwargs)  # type: ignore
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        return dict(
-            observation_space=self.observation_space,
-            action_space=self.action_space,
-            lr_schedule=self._dummy_schedule,
-            hidden_actor=self.hidden_actor,
-            hidden_critic=self.hidden_critic,
-            initial_std=self.initial_std,
-            min_std=self.min_std,
-            max_std=self.max_std,
-            activation_fn=self.activation_fn,
-            optimizer_class=self.optimizer_class,
-            optimizer_kwargs=self.optimizer_kwargs,
+        names = (
+            "observation_space",
+            "action_space",
+            "hidden_actor",
+            "hidden_critic",
+            "initial_std",
+            "min_std",
         )
+        names += ("max_std", "activation_fn", "optimizer_class", "optimizer_kwargs")
+        return {name: getattr(self, name) for name in names} | {"lr_schedule": self._dummy_schedule}
 
     # The parts: what rollouts, the update and the export call.
 
     def actor_mean(self, actor_obs: Tensor) -> Tensor:
-        """The action without noise for raw actor observations (N, A); this is what gets exported. Shape (N,
-        J)."""
+        """The action without noise, from raw actor observations (N, A): what gets exported. Shape (N, J)."""
         return self.actor(self.actor_normalizer(actor_obs))
 
     def value(self, critic_obs: Tensor) -> Tensor:
@@ -183,8 +176,7 @@ class RobotPolicy(ActorCriticPolicy):
 
     @torch.no_grad()
     def bound_log_std_(self) -> None:
-        """Put the parameter itself back into its bounds, where it has a gradient again; call after an
-        optimiser step."""
+        """Put the parameter back into its bounds, where it has a gradient, after an optimiser step."""
         self.log_std.clamp_(math.log(self.min_std), math.log(self.max_std))
 
     def update_normalizers(self, actor_obs: Tensor, critic_obs: Tensor) -> None:
@@ -222,8 +214,7 @@ class RobotPolicy(ActorCriticPolicy):
 def mlp(
     inputs: int, hidden: tuple[int, ...], outputs: int, activation: type[nn.Module], last_gain: float
 ) -> nn.Sequential:
-    """A plain network with orthogonal weights (gain sqrt 2, `last_gain` for the last layer) and zero
-    biases."""
+    """A plain network; orthogonal weights (gain sqrt 2, `last_gain` in the last layer), zero biases."""
     try:
         activation(inplace=True)
         options = {"inplace": True}  # saves a tensor per layer, forward and backward
@@ -255,8 +246,7 @@ def gaussian_entropy(log_std: Tensor) -> Tensor:
 
 
 def gaussian_kl(mean_p: Tensor, log_std_p: Tensor, mean_q: Tensor, log_std_q: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of q from p, KL(p || q), summed over J [nat]. Shape (...) for inputs (...,
-    J)."""
+    """Divergence KL(p || q) of normals (..., J), summed over J [nat]. Shape (...)."""
     ratio = torch.exp(2.0 * (log_std_p - log_std_q))
     shift = ((mean_p - mean_q) * torch.exp(-log_std_q)).square()
     return (log_std_q - log_std_p + 0.5 * (ratio + shift - 1.0)).sum(-1)

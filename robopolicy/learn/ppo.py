@@ -30,22 +30,21 @@ __all__ = ["PPO", "NonFiniteError", "PPOConfig", "RewardPrior", "gae"]
 
 LOSSES = ("policy_gradient_loss", "value_loss", "entropy", "kl", "clip_fraction", "grad_norm")
 KL = LOSSES.index("kl")
+POLICY_SETTINGS = ("hidden_actor", "hidden_critic", "initial_std", "min_std", "max_std")
 
 
 class RewardPrior(Protocol):
     """A second opinion on motion, trained beside the policy: it mixes its own reward into the task's."""
 
-    def reward(self, task_reward: Tensor, step: Step) -> Tensor:
-        """The reward to learn from, (N,), given the task's and the step; called once per step, without
-        gradients.
+    def reward(self, task_reward: Tensor, step: Any) -> Tensor:
+        """The reward to learn from, (N,), given the task's; called once per step, without gradients.
 
-        It may keep ``step.motion`` (copied) for its own training.
+        Of what the environment's step returned, it may keep (a copy of) the motion for its own training.
         """
         ...
 
     def update(self) -> dict[str, float]:
-        """Train on what the rollout brought; called once per iteration, after the policy. Returns figures to
-        log."""
+        """Train on what the rollout brought; called after the policy's update. Returns figures to log."""
         ...
 
 
@@ -73,8 +72,7 @@ class PPO(stable_baselines3.PPO):
         env: A `robopolicy.env.env.Env`, or that inside an `SB3VecEnv`; None if only predictions are wanted.
         config: Settings; the defaults if None.
         prior: Mixes a style reward into the task's, if given.
-        threads: Threads that share the learner's work on the CPU; see `tune_threads`. No result depends on
-            it.
+        threads: Threads that share the learner's work on the CPU, see `tune_threads`; changes no result.
         progress: How much of the run is done, 0 to 1; by default the share of the time steps. A run that is
             bounded by the clock sets it.
         seed: Of everything random here, the environment included.
@@ -89,6 +87,7 @@ class PPO(stable_baselines3.PPO):
 
     policy: RobotPolicy
     rollout_buffer: TensorRollout  # type: ignore[assignment]
+    env: SB3VecEnv  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -124,13 +123,7 @@ class PPO(stable_baselines3.PPO):
             vf_coef=config.value_coef,
             max_grad_norm=config.max_grad_norm,
             rollout_buffer_class=TensorRollout,  # type: ignore[arg-type]
-            policy_kwargs=dict(
-                hidden_actor=config.hidden_actor,
-                hidden_critic=config.hidden_critic,
-                initial_std=config.initial_std,
-                min_std=config.min_std,
-                max_std=config.max_std,
-            ),
+            policy_kwargs={name: getattr(config, name) for name in POLICY_SETTINGS},
             stats_window_size=10,  # one entry is a whole rollout
             tensorboard_log=tensorboard_log,
             verbose=verbose,
@@ -156,7 +149,7 @@ class PPO(stable_baselines3.PPO):
         b, samples = rollout_buffer, rollout_buffer.samples
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
-        obs = {key: torch.as_tensor(value, device=self.device) for key, value in self._last_obs.items()}  # type: ignore
+        obs = self._last_obs_tensors()
         self._old_log_std = self.policy.bounded_log_std().clone()
         std = self._old_log_std.exp()
         noise = torch.randn(samples.action.shape, generator=self.generator, device=self.device)
@@ -174,13 +167,19 @@ class PPO(stable_baselines3.PPO):
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
+                self._last_obs = _clone(obs)
                 return False
-        self._last_obs = {key: value.clone() for key, value in obs.items()}  # type: ignore[assignment]
+        self._last_obs = _clone(obs)
         self._report(figures)
         self._evaluate_rollout()
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _last_obs_tensors(self) -> dict[str, Tensor]:
+        """What to act on next; SB3's reset leaves it in NumPy."""
+        last: dict[str, Any] = self._last_obs  # type: ignore[assignment]
+        return {key: torch.as_tensor(value, device=self.device) for key, value in last.items()}
 
     @torch.no_grad()
     def _act(self, t: int, part: slice) -> None:
@@ -199,7 +198,7 @@ class PPO(stable_baselines3.PPO):
         self.workers.map(self._evaluate, self._time_parts)
         next_values = torch.empty_like(b.reward)
         next_values[:-1] = b.samples.value[1:]
-        next_values[-1] = policy.value(self._last_obs["critic"])  # type: ignore[index]
+        next_values[-1] = policy.value(self._last_obs_tensors()["critic"])
         if self.device.type == "cuda":  # fixed shapes, no synchronisation
             final_values = policy.value(b.final_critic.flatten(0, 1)).view_as(next_values)
             next_values = torch.where(b.truncated, final_values, next_values)
@@ -229,35 +228,34 @@ class PPO(stable_baselines3.PPO):
             "final critic observation": b.final_critic,
             "action": b.samples.action,
             "reward": b.reward,
-            "next actor observation": self._last_obs["actor"][None],  # type: ignore[index]
-            "next critic observation": self._last_obs["critic"][None],  # type: ignore[index]
         }
+        fields |= {f"next {key} observation": value[None] for key, value in self._last_obs_tensors().items()}
         sums = [field.sum() for field in fields.values()]  # any NaN or infinity spoils its sum
         numbers = torch.stack([*sums, b.reward.mean(), *figures.tensors()]).tolist()
         for (name, field), total in zip(fields.items(), numbers, strict=False):
             if not np.isfinite(total):
                 self._blame(name, field)
         reward_mean, episodes, returns, lengths, *log = numbers[len(fields) :]
-        if episodes:
-            self.ep_info_buffer.append({"r": returns / episodes, "l": lengths / episodes})  # type: ignore[union-attr]
+        if episodes and self.ep_info_buffer is not None:
+            self.ep_info_buffer.append({"r": returns / episodes, "l": lengths / episodes})
         self.logger.record("rollout/episodes", int(episodes))
         self.logger.record("rollout/reward_mean", reward_mean)
         for key, value in zip(figures.log, log, strict=True):
             self.logger.record(f"env/{key}", value)
 
     def _blame(self, name: str, field: Tensor) -> None:
-        """Raise for the first number that is not finite in a field (T, N, ...), or (1, N, ...) of the last
-        step."""
+        """Raise for the first number that is not finite in a field, (T, N, ...) or (1, N, ...) at its end."""
         bad = (~field.isfinite()).nonzero()
         if len(bad) == 0:
             return  # a sum that overflowed
         t, n, *column = bad[0].tolist()
         t += self.n_steps - len(field)
-        place = f"{name}{column if column else ''}"
+        place = f"{name}{column or ''}"
         step = self.num_timesteps // self.n_envs - self.n_steps + t + 1
+        affected = bad[:, 1].unique().numel()
         raise NonFiniteError(
             f"{place} is {field[tuple(bad[0])].item()} in environment {n} at step {t} of the rollout "
-            f"(control step {step} of the run); {bad[:, 1].unique().numel()} of {self.n_envs} environments affected",
+            f"(control step {step} of the run); {affected} of {self.n_envs} environments have such numbers",
             name,
             t,
             n,
@@ -274,7 +272,7 @@ class PPO(stable_baselines3.PPO):
         b, config = self.rollout_buffer, self.config
         self.policy.set_training_mode(True)
         if config.schedule != "adaptive":
-            self.learning_rate_.fill_(self._scheduled_learning_rate())
+            self.rate.fill_(self._scheduled_learning_rate())
         rows, batch = b.rows.flatten(0, 1), self.batch_size - self.batch_size % self._shards
         losses = torch.zeros(len(LOSSES), device=self.device)
         for _ in range(config.epochs):
@@ -295,9 +293,7 @@ class PPO(stable_baselines3.PPO):
         losses = torch.stack([losses for losses, _ in parts]).mean(0)
         if self.config.schedule == "adaptive":
             self._follow_kl(losses[KL])
-        for parameter, *gradients in zip(
-            self._parameters, *(gradients for _, gradients in parts), strict=True
-        ):
+        for parameter, *gradients in zip(self._parameters, *(part for _, part in parts), strict=True):
             parameter.grad = sum(gradients[1:], gradients[0]) / len(gradients)
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm, foreach=True)
         self.policy.optimizer.step()
@@ -331,7 +327,7 @@ class PPO(stable_baselines3.PPO):
         Source: the adaptive schedule of rsl_rl (Rudin et al., "Learning to Walk in Minutes", 2021,
         arXiv:2109.11978).
         """
-        config, rate = self.config, self.learning_rate_
+        config, rate = self.config, self.rate
         slower = (rate / 1.5).clamp(min=config.min_learning_rate)
         faster = (rate * 1.5).clamp(max=config.max_learning_rate)
         near = (kl < 0.5 * config.desired_kl) & (kl > 1e-4 * config.desired_kl)
@@ -353,7 +349,7 @@ class PPO(stable_baselines3.PPO):
         explained = 1.0 - (samples.returns - samples.value).var() / samples.returns.var()
         std = policy.bounded_log_std().exp().mean()
         sums = torch.stack([value.sum() for value in policy.state_dict().values()]).to(losses.dtype)
-        numbers = torch.cat([losses, torch.stack([self.learning_rate_, std, explained]), sums]).tolist()
+        numbers = torch.cat([losses, torch.stack([self.rate, std, explained]), sums]).tolist()
         named = dict(zip((*LOSSES, "learning_rate", "std", "explained_variance"), numbers, strict=False))
         for name, total in zip(policy.state_dict(), numbers[len(named) :], strict=True):
             if not np.isfinite(total):
@@ -369,11 +365,10 @@ class PPO(stable_baselines3.PPO):
     # ---- using more than one core
 
     def tune_threads(self) -> ThreadChoice:
-        """Measure with how many threads a minibatch is learned soonest, and use that many; takes below a
-        second.
+        """Measure how many threads learn a minibatch soonest, and use that many; takes below a second.
 
-        The work is cut into ``config.shards`` parts whatever the number of threads, so the results stay the
-        same. On a GPU there is nothing to choose.
+        The work is cut into ``config.shards`` parts for any number of threads, so the results stay the same.
+        On a GPU there is nothing to choose.
         """
         if self.device.type != "cpu":
             return ThreadChoice(1, {})
@@ -398,18 +393,14 @@ class PPO(stable_baselines3.PPO):
         return {
             "policy": _copy(self.policy.state_dict()),
             "optimizer": _copy(self.policy.optimizer.state_dict()),
-            "learning_rate": float(self.learning_rate_),
+            "learning_rate": float(self.rate),
             "generator": self.generator.get_state().clone(),
             "num_timesteps": self.num_timesteps,
             "n_updates": self._n_updates,
             "episode_return": _copy(self.episode_return),
             "episode_length": _copy(self.episode_length),
             "ep_info": list(self.ep_info_buffer or ()),
-            "last_obs": None
-            if self._last_obs is None
-            else {
-                key: torch.as_tensor(value).detach().cpu().clone() for key, value in self._last_obs.items()
-            },  # type: ignore
+            "last_obs": None if self._last_obs is None else _copy(self._last_obs_tensors()),
         }
 
     def load_training_state(self, state: dict[str, Any]) -> None:
@@ -420,7 +411,7 @@ class PPO(stable_baselines3.PPO):
         """
         if len(state["episode_return"]) != self.n_envs:
             raise UserError(
-                f"the saved training has {len(state['episode_return'])} environments, this one {self.n_envs}; "
+                f"the saved run has {len(state['episode_return'])} environments, this one {self.n_envs}; "
                 "it can only be continued with as many"
             )
         try:
@@ -429,7 +420,7 @@ class PPO(stable_baselines3.PPO):
             raise UserError(f"the saved policy does not fit this task: {error}") from None
         self.policy.optimizer.load_state_dict(_copy(state["optimizer"]))
         self._adopt_learning_rate()
-        self.learning_rate_.fill_(state["learning_rate"])
+        self.rate.fill_(state["learning_rate"])
         self.generator.set_state(state["generator"])
         self.num_timesteps, self._n_updates = state["num_timesteps"], state["n_updates"]
         self.episode_return.copy_(state["episode_return"])
@@ -437,7 +428,7 @@ class PPO(stable_baselines3.PPO):
         self.ep_info_buffer = deque(state["ep_info"], maxlen=self._stats_window_size)
         self.ep_success_buffer = deque(maxlen=self._stats_window_size)
         last = state["last_obs"]
-        self._last_obs = None if last is None else {key: value.to(self.device) for key, value in last.items()}  # type: ignore
+        self._last_obs = None if last is None else {key: value.to(self.device) for key, value in last.items()}
 
     # ---- what Stable-Baselines3 expects around it
 
@@ -452,8 +443,8 @@ class PPO(stable_baselines3.PPO):
         self._parameters = list(self.policy.parameters())
         self._first_rollout = False
         self._old_log_std = self.policy.bounded_log_std().detach()
-        self.learning_rate_ = torch.tensor(self.config.learning_rate, device=self.device)
-        self.policy.optimizer.param_groups[0]["lr"] = self.learning_rate_
+        self.rate = torch.tensor(self.config.learning_rate, device=self.device)
+        self.policy.optimizer.param_groups[0]["lr"] = self.rate
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(torch.initial_seed() if self.seed is None else self.seed)
         assert isinstance(self.action_space, spaces.Box)
@@ -477,7 +468,7 @@ class PPO(stable_baselines3.PPO):
         pass  # this one is at home on both
 
     def _excluded_save_params(self) -> list[str]:
-        made_in_setup = ["learning_rate_", "generator", "episode_return", "episode_length", "_parameters"]
+        made_in_setup = ["rate", "generator", "episode_return", "episode_length", "_parameters"]
         made_in_setup += ["_action_low", "_action_high", "_old_log_std", "_env_parts", "_time_parts"]
         of_this_process = ["prior", "progress", "workers", "_last_obs", "_last_episode_starts"]
         return [*super()._excluded_save_params(), *made_in_setup, *of_this_process]
@@ -490,8 +481,8 @@ class PPO(stable_baselines3.PPO):
     def _adopt_learning_rate(self) -> None:
         """Loading an optimiser replaces its learning rate: put back the tensor that the schedule changes."""
         group = self.policy.optimizer.param_groups[0]
-        self.learning_rate_.fill_(float(group["lr"]))
-        group["lr"] = self.learning_rate_
+        self.rate.fill_(float(group["lr"]))
+        group["lr"] = self.rate
 
 
 class RolloutFigures:
@@ -514,15 +505,19 @@ class RolloutFigures:
             self.log[key] = (total + value.detach(), count + 1)
 
     def tensors(self) -> list[Tensor]:
-        """Number of ended episodes, sums of their returns and lengths, then the mean of every logged
-        figure."""
+        """Ended episodes, sums of their returns and lengths, then the mean of every logged figure."""
         return [*self._ended, *((total / count).float() for total, count in self.log.values())]
+
+
+def _clone(obs: dict[str, Tensor]) -> Any:
+    """Observations of our own: the environment may reuse its tensors."""
+    return {key: value.clone() for key, value in obs.items()}
 
 
 def _copy(tree: Any) -> Any:
     """A copy of nested containers with every tensor on the CPU."""
     if isinstance(tree, Tensor):
-        return tree.detach().cpu().clone()
+        return tree.detach().to("cpu", copy=True)
     if isinstance(tree, dict):
         return {key: _copy(value) for key, value in tree.items()}
-    return [_copy(value) for value in tree] if isinstance(tree, list | tuple) else tree
+    return type(tree)(_copy(value) for value in tree) if isinstance(tree, list | tuple) else tree

@@ -64,18 +64,16 @@ class Samples(NamedTuple):
 
 
 class TensorRollout:
-    """T steps of N environments, in tensors that are allocated once. Has the constructor of SB3's rollout
-    buffers.
+    """T steps of N environments, in tensors allocated once; constructed like SB3's rollout buffers.
 
-    What the update draws at random lies in one matrix, a row per sample, so that one operation gathers a minibatch;
-    `samples` are views of its columns. The rest is kept as the environments gave it.
+    What the update draws at random lies in one matrix, a row per sample, so that one operation gathers a
+    minibatch; `samples` are views of its columns. The rest is kept as the environments gave it.
 
     Attributes:
         rows: Shape (T, N, D).
         samples: Views of the columns of `rows`.
         raw_actor, raw_critic: Observations acted on, not normalised. Shapes (T, N, A), (T, N, C).
-        final_critic: True critic observation after the step, whether or not the episode ended. Shape (T, N,
-            C).
+        final_critic: True critic observation after the step, ended or not. Shape (T, N, C).
         reward: Shape (T, N).
         terminated, truncated: Shape (T, N) bool.
     """
@@ -92,7 +90,7 @@ class TensorRollout:
     ) -> None:
         self.gamma, self.gae_lambda = gamma, gae_lambda
         J = action_space.shape[0]
-        A, C = (observation_space[key].shape[0] for key in ("actor", "critic"))  # type: ignore[index]
+        A, C = (spaces.flatdim(observation_space[key]) for key in ("actor", "critic"))
 
         def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(buffer_size, n_envs, *shape, dtype=dtype, device=device)

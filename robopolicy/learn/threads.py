@@ -23,8 +23,7 @@ class Workers:
     """Runs shards of work on a fixed number of threads, the calling thread being one of them.
 
     Torch releases the interpreter lock inside its operations, so plain threads are enough. Gradient mode
-    belongs to a
-    thread: a function that must not record gradients carries ``@torch.no_grad()`` itself.
+    belongs to a thread: a function that must not record gradients carries ``@torch.no_grad()`` itself.
 
     Args:
         count: Threads that work at the same time, at least 1.
@@ -34,11 +33,10 @@ class Workers:
         if count < 1:
             raise ValueError(f"a worker count of {count} was given; it must be at least 1")
         self.count = count
-        self._pool = ThreadPoolExecutor(count - 1, "shard") if count > 1 else None
+        self._pool = ThreadPoolExecutor(count - 1, "shard", initializer=_match_torch) if count > 1 else None
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """``[function(item) for item in items]``, shared among the workers; results are in the order of the
-        items."""
+        """``[function(item) for item in items]``, in this order, shared among the workers."""
         items = list(items)
         if self._pool is None or len(items) < 2:
             return [function(item) for item in items]
@@ -61,6 +59,13 @@ class Workers:
             self._pool.shutdown()
             self._pool = None
             self.count = 1
+
+
+def _match_torch() -> None:
+    """Give a new thread the setting of all others at once; torch itself waits until some operation asks for it, and
+    a matrix product before that is split differently.
+    """
+    torch.set_num_threads(torch.get_num_threads())
 
 
 def _run_all(function: Callable[[Item], Result], items: list[Item]) -> list[Result]:

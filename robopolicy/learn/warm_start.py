@@ -18,7 +18,7 @@ from robopolicy.motion.reference import Reference, foot_positions
 from robopolicy.terms import observations
 
 _LEAD_S = 0.03  # a servo trails its target by about kd/kp seconds, so the target runs ahead by this much
-_NOISE = 0.3  # on the normalised inputs, so that the actor copes with states beside the clips
+_NOISE = 0.5
 _BATCH = 1024
 _LEARNING_RATE = 2e-3
 _SEEN = 2e5  # how many samples the normalisers pretend to have seen, so that the first rollouts do not overturn them

@@ -8,12 +8,21 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from robopolicy.errors import UserError, unknown
-from robopolicy.motion.pose import difference, heading, inverse2, move, power2, quat_rotate, quat_slerp, rotate2
+from robopolicy.motion.pose import (
+    difference,
+    heading,
+    inverse2,
+    move,
+    power2,
+    quat_rotate,
+    quat_slerp,
+    rotate2,
+)
 from robopolicy.paths import clips_dir
 
 if TYPE_CHECKING:
@@ -33,12 +42,12 @@ class Clip:
         fps: Frames per second.
         joint_names: Order of the joints in ``qpos`` and ``qvel``. Length J.
         qpos: Base position, world [m]; base quaternion wxyz; joint angles [rad]. Shape (K, 7 + J).
-        qvel: Base linear velocity, world [m/s]; base angular velocity, body [rad/s]; joint velocities [rad/s].
-            Shape (K, 6 + J).
-        loop: The successor of frame K - 1 is frame 0, moved by the cycle's planar displacement. The last frame does
-            not repeat the first.
-        phase: Gait phase of each frame in [0, 1), or None. The left foot (or the FL-RR pair) touches down at 0.
-            Shape (K,).
+        qvel: Base linear velocity, world [m/s]; base angular velocity, body [rad/s]; joint velocities
+            [rad/s]. Shape (K, 6 + J).
+        loop: The successor of frame K - 1 is frame 0, moved by the cycle's planar displacement. The last
+            frame does not repeat the first.
+        phase: Gait phase of each frame in [0, 1), or None. The left foot (or the FL-RR pair) touches down at
+            0. Shape (K,).
         robot: Name of the robot it was made for; empty if unknown.
         source: Where it comes from, for people.
     """
@@ -77,8 +86,8 @@ class Clip:
 
         Args:
             path: An ``.npz`` as :meth:`save` writes it. It is read without pickle.
-            strict: Also refuse NaN and quaternions that are not of unit length. ``robopolicy clip check`` turns it
-                off, to name all defects at once.
+            strict: Also refuse NaN and quaternions that are not of unit length. ``robopolicy clip check``
+                turns it off, to name all defects at once.
 
         Raises:
             UserError: The file or a field of it cannot be used; the message names both.
@@ -87,7 +96,9 @@ class Clip:
         fields = _read_npz(path)
         for field in REQUIRED:
             if field not in fields:
-                raise UserError(f"{path}: field {field!r} is missing; the file has: {', '.join(sorted(fields)) or 'none'}")
+                raise UserError(
+                    f"{path}: field {field!r} is missing; the file has: {', '.join(sorted(fields)) or 'none'}"
+                )
         values = {
             "fps": _scalar(path, fields, "fps", float),
             "joint_names": tuple(str(n) for n in np.atleast_1d(fields["joint_names"])),
@@ -113,7 +124,7 @@ class Clip:
             UserError: The file cannot be written.
         """
         path = Path(path)
-        arrays: dict[str, np.ndarray] = {
+        arrays: dict[str, Any] = {
             "fps": np.float64(self.fps),
             "joint_names": np.array(self.joint_names, dtype=np.str_),
             "qpos": np.asarray(self.qpos, np.float64),
@@ -137,7 +148,7 @@ class Clip:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
     def require_finite(self, where: str = "") -> None:
-        """Raise a UserError that names the first frame with NaN or infinity, or with a quaternion not of unit length."""
+        """Raise a UserError that names the first frame with NaN, infinity or a quaternion not of norm 1."""
         where = where or f"clip {self.name!r}"
         for field in ("qpos", "qvel", "phase"):
             values = getattr(self, field)
@@ -145,17 +156,20 @@ class Clip:
                 continue
             bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
             if len(bad):
-                raise UserError(f"{where}: field {field!r} has NaN or infinity in {len(bad)} frames, first in frame {bad[0]}")
+                raise UserError(
+                    f"{where}: field {field!r} has NaN or infinity in {len(bad)} frames, "
+                    f"first in frame {bad[0]}"
+                )
         norm = np.linalg.norm(self.qpos[:, 3:7], axis=1)
         bad = np.flatnonzero(np.abs(norm - 1) > NORM_TOLERANCE)
         if len(bad):
             raise UserError(
-                f"{where}: field 'qpos' has base quaternions (columns 3 to 6, wxyz) of norm other than 1 in {len(bad)} "
-                f"frames, first in frame {bad[0]}: {norm[bad[0]]:.4g}"
+                f"{where}: field 'qpos' has base quaternions (columns 3 to 6, wxyz) of norm other than 1 in "
+                f"{len(bad)} frames, first in frame {bad[0]}: {norm[bad[0]]:.4g}"
             )
 
     def content_hash(self) -> str:
-        """SHA-256 of what the clip says, whatever its name and file: rate, joints, trajectories, loop, phase."""
+        """SHA-256 of what the clip says, whatever its name: rate, joints, trajectories, loop, phase."""
         digest = hashlib.sha256()
         digest.update(repr((float(self.fps), self.joint_names, bool(self.loop), self.qpos.shape)).encode())
         for values in (self.qpos, self.qvel, self.phase):
@@ -174,10 +188,9 @@ class Clip:
         extra = [n for n in self.joint_names if n not in model.joint_names]
         if missing or extra:
             made_for = f" was made for {self.robot!r} and" if self.robot else ""
-            problems = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)}"] * bool(extra)
             raise UserError(
-                f"clip {self.name!r}{made_for} does not fit robot {model.robot.name!r}: it {' and '.join(problems)}; "
-                f"the robot's joints: {', '.join(model.joint_names)}"
+                f"clip {self.name!r}{made_for} does not fit robot {model.robot.name!r}: "
+                f"it {misfit(missing, extra)}; the robot's joints: {', '.join(model.joint_names)}"
             )
         order = np.array([self.joint_names.index(n) for n in model.joint_names], dtype=int)
         return dataclasses.replace(
@@ -188,7 +201,8 @@ class Clip:
         )
 
     def cycle(self) -> np.ndarray:
-        """World motion [dx, dy, dyaw] that takes frame 0 to the successor of the last frame (m, m, rad). Shape (3,).
+        """World motion [dx, dy, dyaw] that takes frame 0 to the successor of the last frame (m, m, rad).
+        Shape (3,).
 
         The step across the seam is the mean of the planar velocities on both sides of it (trapezoid rule).
         """
@@ -243,19 +257,25 @@ class Clip:
     def resample(self, dt: float) -> "Clip":
         """The same motion, at the same speed, with a frame every ``dt`` seconds.
 
-        An open clip ends at its last whole step. A loop stays a loop: over as many cycles as it takes to be a whole
-        number of steps (at most 50 cycles and 60 s), else it becomes an open clip of one cycle.
+        An open clip ends at its last whole step. A loop stays a loop: over as many cycles as it takes to be a
+        whole number of steps (at most 50 cycles and 60 s), else it becomes an open clip of one cycle.
         """
         if abs(dt * self.fps - 1) < 1e-9:
             return self
         cycles, loop = 1, self.loop
         if loop:
-            whole = [n for n in range(1, 51) if _is_whole(n * self.duration / dt) and (n == 1 or n * self.duration <= 60)]
+            whole = [
+                n
+                for n in range(1, 51)
+                if _is_whole(n * self.duration / dt) and (n == 1 or n * self.duration <= 60)
+            ]
             cycles, loop = (whole[0], True) if whole else (1, False)
         steps = cycles * self.duration / dt
         count = round(steps) if loop else int(np.floor(steps + 1e-6)) + 1
         if count < 2:
-            raise UserError(f"clip {self.name!r} lasts {self.duration:.4g} s: too short for a frame every {dt:.4g} s")
+            raise UserError(
+                f"clip {self.name!r} lasts {self.duration:.4g} s: too short for a frame every {dt:.4g} s"
+            )
         qpos, qvel, phase = self.sample(np.arange(count) * dt)
         return dataclasses.replace(self, fps=1.0 / dt, qpos=qpos, qvel=qvel, phase=phase, loop=loop)
 
@@ -266,7 +286,9 @@ class Clip:
             UserError: The clip has fewer than 4 frames.
         """
         if len(self) < 4:
-            raise UserError(f"clip {self.name!r} has {len(self)} frames; splitting it in two needs at least 4")
+            raise UserError(
+                f"clip {self.name!r} has {len(self)} frames; splitting it in two needs at least 4"
+            )
         half = len(self) // 2
         return self._part(slice(0, half), "train"), self._part(slice(half, None), "held-out")
 
@@ -284,30 +306,47 @@ class Clip:
         """The velocity command that each frame obeys: base velocity averaged over a centred window.
 
         Args:
-            window_s: Width of the window [s]. It wraps round a loop and is cut at the ends of an open clip.
+            window_s: Width of the window [s]; with a gait phase, the whole number of gait cycles nearest to it, so
+                that the sway of a step cancels out. It wraps round a loop and is cut at the ends of an open clip.
 
         Returns:
             Forward and sideways velocity in the base's heading frame [m/s] and yaw rate [rad/s]. Shape (K, 3).
         """
         planar = rotate2(-heading(self.qpos[:, 3:7]), self.qvel[:, :2])
         values = np.concatenate([planar, heading_rate(self.qpos, self.qvel)[:, None]], axis=1)
-        count, half = len(self), int(round(window_s * self.fps / 2))
+        count, half = len(self), round(self._whole_cycles(window_s) * self.fps / 2)
+        if half == 0:
+            return values
         k = np.arange(count)
         if self.loop:
             padded = values[np.arange(-half, count + half) % count]
-            low, high = k, k + 2 * half + 1
+            low, high = k, k + 2 * half
         else:
             padded = values
-            low, high = np.maximum(k - half, 0), np.minimum(k + half + 1, count)
-        total = np.concatenate([np.zeros((1, 3)), np.cumsum(padded, axis=0)])
-        return (total[high] - total[low]) / (high - low)[:, None]
+            low, high = np.maximum(k - half, 0), np.minimum(k + half, count - 1)
+        area = np.concatenate([np.zeros((1, 3)), np.cumsum(0.5 * (padded[:-1] + padded[1:]), axis=0)])
+        return (area[high] - area[low]) / (high - low)[:, None]
+
+    def _whole_cycles(self, window_s: float) -> float:
+        """The whole number of gait cycles nearest to a duration, at least one; the duration itself without gait [s]."""
+        if self.phase is None or window_s <= 0:
+            return window_s
+        rate = np.mod(np.diff(self.phase), 1.0).mean() * self.fps
+        return max(1, round(window_s * rate)) / rate if rate > 0 else window_s
+
+
+def misfit(missing: Sequence[str], extra: Sequence[str]) -> str:
+    """Which joints do not match, for a message."""
+    lacks = f"lacks {', '.join(missing)}" if missing else ""
+    has = f"has {', '.join(extra)}" if extra else ""
+    return " and ".join(part for part in (lacks, has) if part)
 
 
 def velocities(qpos: np.ndarray, fps: float, cycle: np.ndarray | None = None) -> np.ndarray:
     """qvel of a trajectory by central differences, as MuJoCo would differentiate it.
 
-    Each frame's velocity is the mean of the steps to and from it (one step only at the ends of an open trajectory);
-    the angular part, a step's rotation vector, reads the same in the frames at both of its ends.
+    Each frame's velocity is the mean of the steps to and from it (one step only at the ends of an open
+    trajectory); the angular part, a step's rotation vector, reads the same in the frames at both of its ends.
 
     Args:
         qpos: Shape (K, 7 + J), K >= 2.
@@ -315,7 +354,8 @@ def velocities(qpos: np.ndarray, fps: float, cycle: np.ndarray | None = None) ->
         cycle: For a loop, the world motion [dx, dy, dyaw] from frame 0 to the successor of the last frame.
 
     Returns:
-        Linear velocity world [m/s], angular velocity body [rad/s], joint velocities [rad/s]. Shape (K, 6 + J).
+        Linear velocity world [m/s], angular velocity body [rad/s], joint velocities [rad/s]. Shape (K, 6 +
+        J).
     """
     if cycle is None:
         step = difference(qpos[:-1], qpos[1:]) * fps
@@ -326,9 +366,11 @@ def velocities(qpos: np.ndarray, fps: float, cycle: np.ndarray | None = None) ->
 
 
 def estimate_cycle(qpos: np.ndarray) -> np.ndarray:
-    """World motion [dx, dy, dyaw] from frame 0 to the successor of the last frame, from positions alone. Shape (3,).
+    """World motion [dx, dy, dyaw] from frame 0 to the successor of the last frame, from positions alone.
+    Shape (3,).
 
-    The planar step across the seam is taken as the mean of the steps before and after it, each seen from its own heading.
+    The planar step across the seam is taken as the mean of the steps before and after it, each seen from its
+    own heading.
     """
     yaw = heading(qpos[[-2, -1, 0, 1], 3:7])
     before, after = (np.mod(yaw[i + 1] - yaw[i] + np.pi, 2 * np.pi) - np.pi for i in (0, 2))
@@ -339,7 +381,7 @@ def estimate_cycle(qpos: np.ndarray) -> np.ndarray:
 
 
 def heading_rate(qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
-    """Rate of change of the base's heading [rad/s]: not quite the yaw gyro when the base tilts. Shape (K,)."""
+    """Rate of change of the base's heading [rad/s]; not the yaw gyro when the base tilts. Shape (K,)."""
     forward = quat_rotate(qpos[:, 3:7], np.array([1.0, 0.0, 0.0]))
     change = np.cross(quat_rotate(qpos[:, 3:7], qvel[:, 3:6]), forward)
     planar = (forward[:, :2] ** 2).sum(axis=1)
@@ -351,7 +393,8 @@ def load_clips(robot_name: str, patterns: Sequence[str] | str) -> list[Clip]:
 
     Args:
         robot_name: Bare names are looked up in ``assets/clips/<robot_name>``.
-        patterns: Names (``"stand"``), wildcards (``"walk_*"``), or paths (with a slash, or ending in ``.npz``).
+        patterns: Names (``"stand"``), wildcards (``"walk_*"``), or paths (with a slash, or ending in
+            ``.npz``).
 
     Raises:
         UserError: A pattern finds nothing (the message lists what exists), or a file cannot be used.
@@ -359,7 +402,7 @@ def load_clips(robot_name: str, patterns: Sequence[str] | str) -> list[Clip]:
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     found: dict[Path, None] = {}
     for pattern in patterns:
-        found.update(dict.fromkeys(_find(robot_name, str(pattern))))
+        found.update(dict.fromkeys(find_clips(robot_name, str(pattern))))
     return [Clip.load(path) for path in found]
 
 
@@ -368,14 +411,25 @@ def list_clips(robot_name: str) -> list[str]:
     return sorted(p.stem for p in (clips_dir() / robot_name).glob("*.npz"))
 
 
-def _find(robot_name: str, pattern: str) -> list[Path]:
+def find_clips(robot_name: str, pattern: str) -> list[Path]:
+    """Files that one pattern of :func:`load_clips` stands for; at least one.
+
+    Raises:
+        UserError: The pattern finds nothing; the message lists what exists.
+    """
     if "/" in pattern or os.sep in pattern or pattern.endswith(".npz"):
         path = Path(pattern).expanduser()
-        matches = [path] if path.is_file() else sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
+        matches = (
+            [path] if path.is_file() else sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
+        )
         if matches:
             return matches
         if "/" in pattern or os.sep in pattern:
-            beside = ", ".join(sorted(p.name for p in path.parent.glob("*.npz"))) if path.parent.is_dir() else "no such folder"
+            beside = (
+                ", ".join(sorted(p.name for p in path.parent.glob("*.npz")))
+                if path.parent.is_dir()
+                else "no such folder"
+            )
             raise UserError(f"no clip at {pattern}; in {path.parent}: {beside or 'no .npz'}")
     folder = clips_dir() / robot_name
     matches = sorted(folder.glob(f"{pattern.removesuffix('.npz')}.npz"))
@@ -409,7 +463,9 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         for field in data.files:
             try:
                 fields[field] = data[field]
-            except Exception as error:  # a damaged member raises whatever zlib, zipfile or the header parser likes
+            except (
+                Exception
+            ) as error:  # a damaged member raises whatever zlib, zipfile or the header parser likes
                 raise UserError(f"{path}: field {field!r} cannot be read ({error})") from error
     return fields
 
@@ -439,16 +495,25 @@ def _check_shapes(where: str, clip: Clip) -> None:
         twice = sorted({n for n in clip.joint_names if clip.joint_names.count(n) > 1})
         raise UserError(f"{where}: field 'joint_names' names {', '.join(twice)} more than once")
     if clip.qpos.ndim != 2 or clip.qpos.shape[1] != 7 + joints:
-        raise UserError(f"{where}: field 'qpos' has shape {clip.qpos.shape}; {joints} joints on a free base need (K, {7 + joints})")
+        raise UserError(
+            f"{where}: field 'qpos' has shape {clip.qpos.shape}; "
+            f"{joints} joints on a free base need (K, {7 + joints})"
+        )
     if len(clip.qpos) == 0:
         raise UserError(f"{where}: field 'qpos' has zero length: no frames")
     if len(clip.qpos) < 2:
         raise UserError(f"{where}: field 'qpos' has one frame; a motion needs at least 2")
     if clip.qvel.shape != (len(clip.qpos), 6 + joints):
-        raise UserError(f"{where}: field 'qvel' has shape {clip.qvel.shape}; it must be ({len(clip.qpos)}, {6 + joints})")
+        raise UserError(
+            f"{where}: field 'qvel' has shape {clip.qvel.shape}; it must be ({len(clip.qpos)}, {6 + joints})"
+        )
     if clip.phase is not None:
         if clip.phase.shape != (len(clip.qpos),):
-            raise UserError(f"{where}: field 'phase' has shape {clip.phase.shape}; it must be ({len(clip.qpos)},)")
+            raise UserError(
+                f"{where}: field 'phase' has shape {clip.phase.shape}; it must be ({len(clip.qpos)},)"
+            )
         bad = np.flatnonzero((clip.phase < 0) | (clip.phase >= 1))
         if len(bad):
-            raise UserError(f"{where}: field 'phase' must be in [0, 1); frame {bad[0]} has {clip.phase[bad[0]]:.4g}")
+            raise UserError(
+                f"{where}: field 'phase' must be in [0, 1); frame {bad[0]} has {clip.phase[bad[0]]:.4g}"
+            )

@@ -14,7 +14,8 @@ class Feet:
 
     Attributes:
         names: Names of the foot sites. Length F.
-        flat: Whether each foot has a sole to keep flat on the ground (anything but a single sphere). Length F.
+        flat: Whether each foot has a sole to keep flat on the ground (anything but a single sphere). Length
+            F.
     """
 
     def __init__(self, model: "RobotModel") -> None:
@@ -23,10 +24,13 @@ class Feet:
         self.names = tuple(mj.site(i).name for i in model.foot_sites)
         self.geoms: list[np.ndarray] = []
         for site in model.foot_sites:
-            own = np.flatnonzero((mj.geom_bodyid == mj.site_bodyid[site]) & (mj.geom_contype | mj.geom_conaffinity))
+            own = np.flatnonzero(
+                (mj.geom_bodyid == mj.site_bodyid[site]) & (mj.geom_contype | mj.geom_conaffinity)
+            )
             self.geoms.append(own)
         self.flat = tuple(
-            len(g) > 0 and not (len(g) == 1 and mj.geom_type[g[0]] == mujoco.mjtGeom.mjGEOM_SPHERE) for g in self.geoms
+            len(g) > 0 and not (len(g) == 1 and mj.geom_type[g[0]] == mujoco.mjtGeom.mjGEOM_SPHERE)
+            for g in self.geoms
         )
         self._data = mujoco.MjData(mj)
 
@@ -36,8 +40,8 @@ class Feet:
         Args:
             data: Current state.
             foot: Index of the foot.
-            smooth: Round off the kink where a sole passes through flat, over about this tilt [rad]; the result is then
-                too high by at most ``smooth`` times half the sole's size.
+            smooth: Round off the kink where a sole passes through flat, over about this tilt [rad]; the
+                result is then too high by at most ``smooth`` times half the sole's size.
         """
         mj, lowest = self.model.mj, np.inf
         for geom in self.geoms[foot]:
@@ -56,7 +60,14 @@ class Feet:
         return self.trajectories(qpos)[0]
 
     def trajectories(self, qpos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest points (K, F) and site positions (K, F, 3) in the world [m]. ``qpos`` in contract order (K, 7 + J)."""
+        """Where the feet go, world frame [m].
+
+        Args:
+            qpos: In contract order. Shape (K, 7 + J).
+
+        Returns:
+            Heights of the lowest points (K, F) and positions of the sites (K, F, 3).
+        """
         data, model = self._data, self.model
         heights = np.empty((len(qpos), len(self.names)))
         places = np.empty((len(qpos), len(self.names), 3))
@@ -69,7 +80,7 @@ class Feet:
 
 
 def full_qpos(model: "RobotModel", q: np.ndarray) -> np.ndarray:
-    """A clip's configuration (7 + J,) in contract order as the model's qpos (nq,); other joints stay at home."""
+    """A clip's configuration (7 + J,) as the model's qpos (nq,); joints without a servo stay at home."""
     qpos = model.home_qpos.copy()
     qpos[:7] = q[:7]
     qpos[model.qpos_adr] = q[7:]

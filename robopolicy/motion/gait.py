@@ -1,9 +1,9 @@
 """Walking clips from a footstep plan and inverse kinematics, for bipeds and quadrupeds.
 
-The base moves with a constant planar velocity, plus a little sway, bounce and lean. A footstep is where the foot's home
-place lies at the middle of its stance, and there the foot stays: planted feet do not slide by construction. Between two
-footsteps the foot swings along a path with continuous acceleration that leaves and meets the ground at rest. A cycle is
-a whole number of frames, so the loop closes exactly.
+The base moves with a constant planar velocity, plus a little sway, bounce and lean. A footstep is where the
+foot's home place lies at the middle of its stance, and there the foot stays: planted feet do not slide by
+construction. Between two footsteps the foot swings along a path with continuous acceleration that leaves and
+meets the ground at rest. A cycle is a whole number of frames, so the loop closes exactly.
 """
 
 import dataclasses
@@ -85,7 +85,8 @@ class Gait:
 
 
 Posture = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
-"""(phase in cycles from the clip's start (K,), share of the clip played (K,)) -> offsets from the home pose by name:
+"""(phase in cycles from the clip's start (K,), share of the clip played (K,)) -> offsets from the home pose
+by name:
 joints outside the legs [rad]; and ``x``, ``y``, ``z`` [m], ``roll``, ``pitch``, ``yaw`` [rad] of the base."""
 
 
@@ -117,7 +118,10 @@ def generate(name: str, model: "RobotModel", gait: Gait, posture: Posture | None
         if joint in model.joint_names:
             joints[:, model.joint_names.index(joint)] += values
 
-    feet = [_foot(gait, phase - offset, cycle_time, offset, place) for offset, place in zip(offsets, home, strict=True)]
+    feet = [
+        _foot(gait, phase - offset, cycle_time, offset, place)
+        for offset, place in zip(offsets, home, strict=True)
+    ]
     qpos = np.empty((count, 7 + len(model.joint_names)))
     legs = model.default_pose[ik.leg_joints]
     for k in range(count):
@@ -126,8 +130,8 @@ def generate(name: str, model: "RobotModel", gait: Gait, posture: Posture | None
         qpos[k], error = ik.solve(base[k], joints[k], places, headings, pitches)
         if error > REACH:
             raise UserError(
-                f"clip {name!r}: frame {k}: a foot of {model.robot.name} stays {error * 1000:.1f} mm from its plan: the "
-                f"gait asks for more than the joints allow ({gait})"
+                f"clip {name!r}: frame {k}: a foot of {model.robot.name} stays {1000 * error:.1f} mm off its plan; "
+                f"the gait asks for more than the joints allow ({gait})"
             )
         legs = qpos[k, 7 + ik.leg_joints]
     cycle = _travel(gait, np.array(count / FPS))
@@ -146,7 +150,7 @@ def generate(name: str, model: "RobotModel", gait: Gait, posture: Posture | None
 
 
 def _travel(gait: Gait, time: np.ndarray) -> np.ndarray:
-    """Planar pose [x, y, yaw] after a time at constant velocity in the heading frame. Shape (...) -> (..., 3)."""
+    """Planar pose [x, y, yaw] after a time at constant velocity, heading frame. Shape (...) -> (..., 3)."""
     turn = gait.wz * time
     half = 0.5 * turn
     chord = time * np.sinc(half / np.pi)
@@ -161,7 +165,9 @@ def _base(model: "RobotModel", gait: Gait, phase: np.ndarray, cycle_time: float,
     # Over the first foot (left, or the pair that touches down at 0) in the middle of its stance.
     over = 2 * np.pi * (phase - 0.5 * gait.duty)
     side = np.cos(over)
-    local = np.stack([gait.forward + get["x"], gait.sway * side + get["y"]], axis=-1)
+    # A little third harmonic keeps the pressure point on the standing foot instead of rolling across it.
+    sway = gait.sway * (side - 0.047 * np.cos(3 * over))
+    local = np.stack([gait.forward + get["x"], sway + get["y"]], axis=-1)
     path = compose2(_travel(gait, phase * cycle_time), np.concatenate([local, zero[:, None]], axis=-1))
     height = float(model.home_qpos[2]) if gait.height is None else gait.height
     z = height + gait.bounce * np.cos(2 * over) + get["z"]
@@ -174,7 +180,7 @@ def _base(model: "RobotModel", gait: Gait, phase: np.ndarray, cycle_time: float,
 
 
 def _foot(gait: Gait, since: np.ndarray, cycle_time: float, offset: float, home: np.ndarray):
-    """Path of a foot: places (K, 3), headings (K,) and pitches (K,). ``since``: cycles since its first touch-down."""
+    """Path of a foot ``since`` cycles after touch-down: places (K, 3), headings (K,), pitches (K,)."""
     if gait.standing:
         count = len(since)
         return np.tile([home[0], home[1], 0.0], (count, 1)), np.zeros(count), np.zeros(count)
@@ -190,11 +196,15 @@ def _foot(gait: Gait, since: np.ndarray, cycle_time: float, offset: float, home:
     start, end = footstep(step), footstep(step + 1)
     along = start + _glide((swing - 0.08) / 0.84)[:, None] * (end - start)
     lift = (4 * swing * (1 - swing)) ** 2.5
-    return np.stack([along[:, 0], along[:, 1], gait.step_height * lift], axis=1), along[:, 2], -gait.toe * lift
+    return (
+        np.stack([along[:, 0], along[:, 1], gait.step_height * lift], axis=1),
+        along[:, 2],
+        -gait.toe * lift,
+    )
 
 
 def _glide(u: np.ndarray, ramp: float = 0.4) -> np.ndarray:
-    """From 0 to 1 with continuous acceleration: the speed eases in, stays, eases out, each ramp a smoothstep."""
+    """From 0 to 1 with continuous acceleration: the speed eases in, stays, and eases out by smoothsteps."""
     u = np.clip(u, 0.0, 1.0)
 
     def ease(x: np.ndarray) -> np.ndarray:  # integral of the smoothstep 3 s^2 - 2 s^3 up to s = x / ramp

@@ -1,7 +1,7 @@
 """Regenerates every clip that comes with the project: ``python -m robopolicy.motion.generate [ROBOT ...]``.
 
-The clips follow from the numbers in this file, the keyframe files beside them and the robots' models alone, so running
-it again writes the same trajectories.
+The clips follow from the numbers in this file, the keyframe files beside them and the robots' models alone,
+so running it again writes the same trajectories.
 """
 
 import dataclasses
@@ -16,8 +16,8 @@ from robopolicy.motion.keyframes import compile_keyframes
 from robopolicy.paths import clips_dir
 from robopolicy.robot import RobotModel, load_robot
 
-DROID_WALK = Gait(duty=0.6, height=0.322, forward=-0.012, sway=0.024, bounce=0.006, roll=0.03, toe=0.08)
-DROID_STAND = Gait(style="stand", cycles=6, height=0.324, forward=-0.012)
+DROID_WALK = Gait(duty=0.6, height=0.322, forward=-0.02, sway=0.029, bounce=0.006, roll=0.03, toe=0.08)
+DROID_STAND = Gait(style="stand", cycles=6, height=0.324, forward=-0.02)
 DROID_WALKS = {
     "walk_forward_0.10": (0.1, 0, 0),
     "walk_forward_0.20": (0.2, 0, 0),
@@ -52,7 +52,15 @@ DROID_WALKS = {
 
 GO2_TROT = Gait(style="trot", period=0.48, duty=0.55, cycles=6, step_height=0.07, height=0.305, bounce=0.006)
 GO2_PACE = Gait(
-    style="pace", period=0.48, duty=0.58, cycles=6, step_height=0.065, height=0.305, sway=0.018, bounce=0.005, roll=0.05
+    style="pace",
+    period=0.48,
+    duty=0.58,
+    cycles=6,
+    step_height=0.065,
+    height=0.305,
+    sway=0.024,
+    bounce=0.005,
+    roll=0.05,
 )
 GO2_STAND = Gait(style="stand", period=0.48, cycles=8, height=0.312)
 GO2_TROTS = {
@@ -87,7 +95,9 @@ def droid_clips(model: RobotModel) -> list[Clip]:
             step_height=0.04 + 0.02 * abs(vx),
         )
         clips.append(generate(name, model, gait, lambda phase, share, g=gait: _droid_head(g, phase, share)))
-    return clips + [compile_keyframes(path, model) for path in sorted((clips_dir() / "droid/keyframes").glob("*.toml"))]
+    return clips + [
+        compile_keyframes(path, model) for path in sorted((clips_dir() / "droid/keyframes").glob("*.toml"))
+    ]
 
 
 def go2_clips(model: RobotModel) -> list[Clip]:
@@ -98,7 +108,7 @@ def go2_clips(model: RobotModel) -> list[Clip]:
 
 
 def _droid_head(gait: Gait, phase: np.ndarray, share: np.ndarray) -> dict[str, np.ndarray]:
-    """The head while walking: it stays level over the swaying body, bobs against the steps and looks into the turn."""
+    """The head while walking: level over a swaying body, bobbing against the steps, looking into the turn."""
     step = 4 * np.pi * (phase - 0.5 * gait.duty)
     over = 2 * np.pi * (phase - 0.5 * gait.duty)
     bob = 0.035 * np.cos(step - 0.9)

@@ -19,8 +19,9 @@ FLAT_ROUNDING = 0.02
 class FootIK:
     """Moves only the joints of the legs; the base and every other joint are given.
 
-    A ball foot is placed by position. A sole is also held at a pitch and a heading; its roll is free, because a leg of
-    five joints cannot choose it, and the sole then stands on its lower edge instead of sinking into the ground.
+    A ball foot is placed by position. A sole is also held at a pitch and a heading; its roll is free, because
+    a leg of five joints cannot choose it, and the sole then stands on its lower edge instead of sinking into
+    the ground.
 
     Args:
         model: The robot.
@@ -59,14 +60,16 @@ class FootIK:
         Args:
             base: Base position and quaternion wxyz, world [m]. Shape (7,).
             joints: Joint angles to start from; those outside the legs are kept [rad]. Shape (J,).
-            places: Wanted ground point of each foot: its site in x and y, its lowest point in z [m]. Shape (F, 3).
+            places: Wanted ground point of each foot: its site in x and y, its lowest point in z [m]. Shape
+                (F, 3).
             headings: Wanted heading of each sole, world [rad]. Shape (F,); by default the base's.
             pitches: Wanted pitch of each sole, positive toe down [rad]. Shape (F,); by default 0.
             tolerance: Stop when every foot is this near its place [m].
             iterations: At most so many steps.
 
         Returns:
-            Configuration in contract order, shape (7 + J,), and the largest distance left [m]. A place out of reach
+            Configuration in contract order, shape (7 + J,), and the largest distance left [m]. A place out of
+            reach
             leaves a large one: the caller decides.
         """
         model, configuration = self.model, self._configuration
@@ -81,13 +84,19 @@ class FootIK:
             if error < tolerance:
                 break
             velocity = mink.solve_ik(
-                configuration, self._tasks, 1.0, SOLVER, damping=1e-8, limits=self._limits, constraints=self._constraints
+                configuration,
+                self._tasks,
+                1.0,
+                SOLVER,
+                damping=1e-8,
+                limits=self._limits,
+                constraints=self._constraints,
             )
             configuration.integrate_inplace(velocity, 1.0)
         return np.concatenate([base, configuration.data.qpos[model.qpos_adr]]), error
 
     def _aim(self, places: np.ndarray, headings: np.ndarray, pitches: np.ndarray) -> float:
-        """Set the targets for the soles' present tilt, and say how far off the feet are [m, and rad times 0.1]."""
+        """Aim at the soles' present tilt, and say how far off the feet are [m, and rad times 0.1]."""
         data, error = self._configuration.data, 0.0
         for foot, task in enumerate(self._tasks):
             site = data.site_xpos[self.model.foot_sites[foot]]

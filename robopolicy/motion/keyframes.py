@@ -6,14 +6,14 @@ A keyframe file is TOML::
     unit = "deg"             # of every angle in the file: "deg" or "rad"; lengths are metres, times seconds
     duration = 4.8           # a loop is back at its start then; an open clip ends there
     loop = true              # default false
-    feet = "planted"         # default: legs follow from the base; "free": leg joints are keyed like all others
-    fps = 50                 # default 50
+    feet = "planted"         # default: legs follow from the base; "free": leg joints are keyed like all
+    others fps = 50                 # default 50
 
     [[pose]]                 # what to be at, and when. Only what is named is keyed.
     time = 0.0
     ease = "smooth"          # default; "flow" passes through with speed, "stop" comes to rest
-    base = { x = -0.01, height = -0.005, pitch = 2.0 }   # offsets from the home pose: x y height, roll pitch yaw
-    joints = { head_yaw = 20.0 }                         # joint angles
+    base = { x = -0.01, height = -0.005, pitch = 2.0 }   # offsets from the home pose: x y height, roll pitch
+    yaw joints = { head_yaw = 20.0 }                         # joint angles
 
     [[wave]]                 # a small sine on top, so that nothing is ever quite still
     of = "height"            # any base offset or joint
@@ -21,8 +21,9 @@ A keyframe file is TOML::
     period = 2.4             # in a loop, a whole number of periods must fit
     shift = 0.25             # start this share of a period late; default 0
 
-Every quantity is a track of its own, with keys only in the poses that name it. That is how a head can lag behind its
-body: key it a little later. Between keys runs a cubic spline with continuous velocity; ``smooth`` never overshoots.
+Every quantity is a track of its own, with keys only in the poses that name it. That is how a head can lag
+behind its body: key it a little later. Between keys runs a cubic spline with continuous velocity; ``smooth``
+never overshoots.
 """
 
 import tomllib
@@ -57,7 +58,8 @@ def compile_keyframes(path: str | Path, model: "RobotModel") -> Clip:
         model: The robot it is for.
 
     Raises:
-        UserError: The file is broken, names a joint or key that does not exist, or asks for more than the joints allow.
+        UserError: The file is broken, names a joint or key that does not exist, or asks for more than the
+            joints allow.
     """
     path = Path(path)
     data = _parse(path)
@@ -71,11 +73,15 @@ def compile_keyframes(path: str | Path, model: "RobotModel") -> Clip:
     fps, duration, loop = float(data["fps"]), float(data["duration"]), bool(data["loop"])
     count = round(duration * fps)
     if abs(duration * fps - count) > 1e-6 or count < 4:
-        raise UserError(f"{path}: duration {duration} s is not a whole number of frames (at least 4) at {fps:g} per second")
+        raise UserError(
+            f"{path}: duration {duration} s is not a whole number of frames (4 or more) at {fps:g} a second"
+        )
     times = np.arange(count if loop else count + 1) / fps
     values = {name: spline(keys, times, duration if loop else None) for name, keys in tracks.items()}
     for wave in data["wave"]:
-        values[wave["of"]] = values.get(wave["of"], _rest(wave["of"], model)) + _wave(path, wave, times, duration, loop)
+        values[wave["of"]] = values.get(wave["of"], _rest(wave["of"], model)) + _wave(
+            path, wave, times, duration, loop
+        )
 
     qpos = _pose(path, model, ik, values, len(times), planted)
     return Clip(
@@ -166,8 +172,10 @@ def _rest(name: str, model: "RobotModel") -> float:
 def _wave(path: Path, wave: dict, times: np.ndarray, duration: float, loop: bool) -> np.ndarray:
     periods = duration / wave["period"]
     if loop and abs(periods - round(periods)) > 1e-6:
-        raise UserError(f"{path}: wave of {wave['of']}: {wave['period']} s does not fit a loop of {duration} s a whole "
-                        f"number of times; {duration / max(round(periods), 1):.4g} s would")
+        raise UserError(
+            f"{path}: wave of {wave['of']}: {wave['period']} s does not fit a loop of {duration} s a whole "
+            f"number of times; {duration / max(round(periods), 1):.4g} s would"
+        )
     return wave["amplitude"] * np.sin(2 * np.pi * (times / wave["period"] - wave.get("shift", 0.0)))
 
 
@@ -182,7 +190,9 @@ def _parse(path: Path) -> dict[str, Any]:
     _only(path, "top level", data, TOP)
     for key in ("robot", "unit", "duration", "pose"):
         if key not in data:
-            raise UserError(f"{path}: {key!r} is missing; a keyframe file needs robot, unit, duration and [[pose]]")
+            raise UserError(
+                f"{path}: {key!r} is missing; a keyframe file needs robot, unit, duration and [[pose]]"
+            )
     data = {"loop": False, "feet": "planted", "fps": 50, "wave": [], **data}
     for key, choices in (("unit", ("deg", "rad")), ("feet", ("planted", "free"))):
         if data[key] not in choices:
@@ -203,8 +213,10 @@ def _tracks(path: Path, data: dict[str, Any], joints: list[str]) -> dict[str, li
         time = _number(path, f"{where}: time", pose.get("time"))
         end = data["duration"]
         if not last < time or time > end or (data["loop"] and time >= end):
-            raise UserError(f"{path}: {where} is at {time:g} s; times must rise from 0 to the duration, {end} s"
-                            + (", which in a loop is the first pose again" if data["loop"] else ""))
+            raise UserError(
+                f"{path}: {where} is at {time:g} s; times must rise from 0 to the duration, {end} s"
+                + (", which in a loop is the first pose again" if data["loop"] else "")
+            )
         last = time
         ease = pose.get("ease", "smooth")
         if ease not in EASES:
@@ -212,10 +224,17 @@ def _tracks(path: Path, data: dict[str, Any], joints: list[str]) -> dict[str, li
         _only(path, f"{where}, base", pose.get("base", {}), LENGTHS + ANGLES)
         for name in pose.get("joints", {}):
             if name not in joints:
-                raise unknown("joint", name, joints, f"{path}, {where}" + " (feet are planted: legs follow)" * (data["feet"] == "planted"))
+                raise unknown(
+                    "joint",
+                    name,
+                    joints,
+                    f"{path}, {where}" + " (feet are planted: legs follow)" * (data["feet"] == "planted"),
+                )
         for name, value in (pose.get("base", {}) | pose.get("joints", {})).items():
             factor = 1.0 if name in LENGTHS else scale
-            tracks.setdefault(name, []).append((time, factor * _number(path, f"{where}: {name}", value), ease))
+            tracks.setdefault(name, []).append(
+                (time, factor * _number(path, f"{where}: {name}", value), ease)
+            )
     for n, wave in enumerate(data["wave"]):
         where = f"wave {n + 1}"
         _only(path, where, wave, ("of", "amplitude", "period", "shift"))

@@ -1,5 +1,6 @@
 """Feet on the ground for captured motion: contacts are found, and feet in contact held in place."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,12 +22,15 @@ SHORTEST = 3
 """Contacts and swings of fewer frames are taken for noise."""
 
 
-def plant_feet(qpos: np.ndarray, fps: float, model: "RobotModel", cycle: np.ndarray | None = None) -> np.ndarray:
-    """Shift the base in height, once for the clip, and bend the legs so that feet in contact stand still on the ground.
+def plant_feet(
+    qpos: np.ndarray, fps: float, model: "RobotModel", cycle: np.ndarray | None = None
+) -> np.ndarray:
+    """Shift the base in height, once for the clip, and bend the legs so that feet in contact stand still on
+    the ground.
 
-    A foot is in contact where it is low and slow. It is then held at its mean place, at ground height; in between, the
-    correction goes over smoothly from one contact's to the next one's, and the foot is kept off the ground. Soles are
-    not turned. Only leg joints change.
+    A foot is in contact where it is low and slow. It is then held at its mean place, at ground height; in
+    between, the correction goes over smoothly from one contact's to the next one's, and the foot is kept off
+    the ground. Soles are not turned. Only leg joints change.
 
     Args:
         qpos: Captured trajectory in contract order. Shape (K, 7 + J).
@@ -97,7 +101,7 @@ def _held(ground: np.ndarray, contact: np.ndarray) -> np.ndarray:
         shift[start:end] = anchor - ground[start:end]
     shift[: runs[0, 0]] = shift[runs[0, 0]]
     shift[runs[-1, 1] :] = shift[runs[-1, 1] - 1]
-    for (_, a), (b, _) in zip(runs[:-1], runs[1:], strict=True):
+    for (_, a), (b, _) in pairwise(runs):
         t = (np.arange(a, b) - a + 1) / (b - a + 1)
         shift[a:b] = shift[a - 1] + (t * t * (3 - 2 * t))[:, None] * (shift[b] - shift[a - 1])
     held = ground + shift

@@ -60,6 +60,15 @@ class CpuSimulation(Simulation):
     def reset(self, mask: Tensor) -> None:
         self._batch.reset(_ids(mask), stage=_NONE)
 
+    def hold(self, mask: Tensor, ctrl: Tensor) -> None:
+        if not self.model.nhistory:
+            return
+        # Per servo: a cell for users, a cursor, then as many times as values (mjData.history).
+        cells = self.bind("history").view(self.num_envs, self.model.nu, -1)
+        samples = (cells.shape[2] - 2) // 2
+        values = cells[..., 2 + samples :]
+        values.copy_(torch.where(mask[:, None, None], ctrl.unsqueeze(-1).to(values.dtype), values))
+
     def forward(self, mask: Tensor) -> None:
         self._batch.forward(_ids(mask), stage=_VELOCITY)
 

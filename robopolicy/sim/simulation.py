@@ -65,6 +65,10 @@ class Simulation(ABC):
         """Put the model's default state where ``mask`` (N,) is true. Bound fields are stale until ``forward``."""
 
     @abstractmethod
+    def hold(self, mask: Tensor, ctrl: Tensor) -> None:
+        """Make delayed servos believe that ``ctrl`` (N, nu) was their control all along, where ``mask`` is true."""
+
+    @abstractmethod
     def forward(self, mask: Tensor) -> None:
         """Recompute position- and velocity-dependent fields where ``mask`` (N,) is true."""
 

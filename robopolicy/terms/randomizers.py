@@ -6,7 +6,6 @@ Model fields are named as in ``mujoco.MjModel``; the rest belong to the environm
 
     encoder_offset  what the joint encoders read too much [rad], (n, J)
     imu_rotation    mounting error of the inertial unit, quaternion wxyz, (n, 4)
-    action_delay    physics steps before an action takes effect, (n,)
 """
 
 from collections.abc import Callable
@@ -136,8 +135,11 @@ def imu_orientation(draft: Draft, limit: float = 0.02) -> None:
     draft.fields["imu_rotation"] = from_rotation_vector(draft.uniform(-limit, limit, 3))
 
 
-@randomizes("action_delay")
+@randomizes("actuator_delay")
 def action_latency(draft: Draft, steps: Range = (0, 3)) -> None:
     """Physics steps before an action reaches the servos; drawn once, so it is latency and not jitter."""
     low, high = steps
-    draft.fields["action_delay"] = torch.floor(draft.uniform(low, high + 1)).clamp(max=high)
+    late = torch.floor(draft.uniform(low, high + 1, 1)).clamp(max=high)
+    # Half a step less, so that rounding of the time cannot make it one step more.
+    seconds = ((late - 0.5) * draft.robot.mj.opt.timestep).clamp(min=0)
+    draft.fields["actuator_delay"] = seconds.expand_as(draft.fields["actuator_delay"]).clone()

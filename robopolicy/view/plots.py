@@ -9,16 +9,17 @@ import numpy as np
 
 from robopolicy.errors import UserError
 
-PANELS = (
-    ("speed", r"per_s$|fps"),
-    ("discriminator", r"amp|disc|logit|accuracy|saturat|prior"),
-    ("style", r"style"),
-    ("reward terms, per step", r"reward"),
-    ("velocity error", r"(vel|yaw).*(err|rmse)|(err|rmse).*(vel|yaw)"),
-    ("falls and episode length", r"fall|surviv|terminat|trunc|ep_len|episode|length"),
-    ("learner", r"loss|kl|clip|lr|learning_rate|std|entropy|explained|grad"),
-)
-"""Title and what the column's name must contain; the first that matches takes the column."""
+PANELS = {
+    "velocity error [m/s], [rad/s]": r"env/(velocity|yaw)_error",
+    "falls, share of control steps": r"env/(falls|diverged)",
+    "reward terms": r"env/reward/.*",
+    "style reward": r"prior/style_reward(_std)?",
+    "discriminator": r"prior/(accuracy|logit_gap|saturated)",
+    "losses": r"(train|prior)/.*(loss|penalty)",
+    "policy": r"train/(std|explained_variance|.*kl.*|.*clip.*)",
+    "speed [steps/s]": r"steps_per_s",
+}
+"""Title, and the columns that it shows; TensorBoard has them all."""
 
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#9aa3ad",
@@ -47,7 +48,7 @@ def learning_curves(run: Path) -> Path:
     """
     columns = read_progress(run / "progress.csv")
     minutes = columns["time_s"] / 60
-    panels = _panels([name for name in columns if name not in ("time_s", "env_steps")])
+    panels = _panels(list(columns))
 
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -105,21 +106,9 @@ def _number(cell: str | None) -> float:
 
 
 def _panels(names: list[str]) -> dict[str, list[str]]:
-    """Column names by panel title, in the order a reader wants them; those that fit nowhere under "other"."""
-    found: dict[str, list[str]] = {}
-    for name in names:
-        title = next((t for t, pattern in PANELS if re.search(pattern, name.lower())), "other")
-        found.setdefault(title, []).append(name)
-    order = [
-        "reward terms, per step",
-        "velocity error",
-        "falls and episode length",
-        "style",
-        "discriminator",
-        "learner",
-        "speed",
-    ]
-    return {title: found[title] for title in [*order, "other"] if title in found}
+    """The columns of every panel that has any."""
+    found = {title: [n for n in names if re.fullmatch(shown, n)] for title, shown in PANELS.items()}
+    return {title: columns for title, columns in found.items() if columns}
 
 
 def _short(name: str, names: list[str]) -> str:

@@ -45,9 +45,9 @@ def test_network_equals_numpy_and_torch(opened, policy):
     standard = (torch.tensor(obs) - torch.tensor(policy.mean)) / torch.tensor(policy.std)
     with torch.no_grad():
         by_torch = torch.nn.Sequential(*layers[:-1])(standard.clamp(-10, 10)).numpy()
-    np.testing.assert_allclose(opened.infer(obs), by_torch, atol=1e-5)
-    np.testing.assert_allclose(opened.infer(obs), policy.forward(obs), atol=1e-5)
-    np.testing.assert_allclose(opened.infer(obs[3:4]), opened.infer(obs)[3:4], atol=1e-6)  # batch of one
+    np.testing.assert_allclose(opened.run(obs), by_torch, atol=1e-5)
+    np.testing.assert_allclose(opened.run(obs), policy.forward(obs), atol=1e-5)
+    np.testing.assert_allclose(opened.run(obs[3:4]), opened.run(obs)[3:4], atol=1e-6)  # batch of one
 
 
 @pytest.mark.parametrize(("name", "function"), [("relu", torch.relu), ("tanh", torch.tanh)])
@@ -58,7 +58,7 @@ def test_other_activations(write, policy, tmp_path, name, function):
     for i, (weight, bias) in enumerate(policy.layers):
         x = x @ torch.tensor(weight).T + torch.tensor(bias)
         x = function(x) if i < 2 else x
-    np.testing.assert_allclose(file.infer(obs), x.numpy(), atol=1e-5)
+    np.testing.assert_allclose(file.run(obs), x.numpy(), atol=1e-5)
 
 
 def test_observation_layout_and_history(opened, policy):

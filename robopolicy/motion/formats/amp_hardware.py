@@ -1,19 +1,24 @@
-"""The JSON text files of AMP_for_hardware (Escontrela et al., 2022): a real dog's motion, retargeted to the Unitree A1.
+"""The JSON text files of AMP_for_hardware (Escontrela et al., 2022): a real dog's motion, retargeted to the
+Unitree A1.
 
-A frame has 61 columns: base position 3 [m], base quaternion **xyzw**, joint angles 12 [rad], foot positions 12 in the
-base frame [m], base linear velocity 3 in the **base frame** [m/s], base angular velocity 3 [rad/s], joint velocities 12
-[rad/s], foot velocities 12 [m/s]. Joints run FR, FL, RR, RL (the order of PyBullet), hip, thigh, calf in each leg.
+A frame has 61 columns: base position 3 [m], base quaternion **xyzw**, joint angles 12 [rad], foot positions
+    12 in the
+base frame [m], base linear velocity 3 in the **base frame** [m/s], base angular velocity 3 [rad/s], joint
+velocities 12 [rad/s], foot velocities 12 [m/s]. Joints run FR, FL, RR, RL (the order of PyBullet), hip,
+thigh, calf in each leg.
 
-What is done to them, on a robot that is not an A1 (say a Go2, with thigh and calf of .213 m for the A1's .2 m):
+What is done to them, on a robot that is not an A1 (say a Go2, with thigh and calf of .213 m for the A1's .2
+m):
 
 * joint angles are kept and matched by name; base position, heading and speed are kept, nothing is scaled;
 * the base is shifted in height, one shift per clip, so that its feet in contact stand on the ground;
 * feet in contact are then held in place, by inverse kinematics (see :mod:`robopolicy.motion.plant`);
-* velocities are recomputed from the positions. The file's own velocity columns only check the rate: they tell when
-  ``FrameDuration`` is wrong;
-* ``LoopMode: Wrap`` is believed only where the last frame leads to the first: if the step across the seam is more than
-  three median steps, the clip is read as an open one. ``FrameDuration`` is the step between frames, so a loop of K
-  frames lasts K steps.
+* velocities are recomputed from the positions. The file's own velocity columns only check the rate: they tell
+  when ``FrameDuration`` is wrong;
+* ``LoopMode: Wrap`` is believed only where the last frame leads to the first: if the step across the seam is
+    more than
+  three median steps, the clip is read as an open one. ``FrameDuration`` is the step between frames, so a loop
+  of K frames lasts K steps.
 """
 
 import json
@@ -24,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.clip import NORM_TOLERANCE, Clip, estimate_cycle, velocities
+from robopolicy.motion.clip import NORM_TOLERANCE, Clip, estimate_cycle, misfit, velocities
 from robopolicy.motion.plant import plant_feet
 from robopolicy.motion.pose import difference, move, quat_conj, quat_rotate
 
@@ -73,7 +78,9 @@ def read(path: Path, model: "RobotModel") -> Clip:
     order = _order(path, model)
     frames = _frames(path, data)
     fps = 1.0 / _frame_duration(path, data)
-    qpos = np.concatenate([frames[:, POSITION], _wxyz(path, frames[:, QUATERNION]), frames[:, ANGLES][:, order]], axis=1)
+    qpos = np.concatenate(
+        [frames[:, POSITION], _wxyz(path, frames[:, QUATERNION]), frames[:, ANGLES][:, order]], axis=1
+    )
     _check_rate(path, frames, qpos, fps, order)
     loop = data.get("LoopMode") == "Wrap" and _closes(qpos)
     cycle = estimate_cycle(qpos) if loop else None
@@ -99,17 +106,18 @@ def _order(path: Path, model: "RobotModel") -> np.ndarray:
     bare = [name.removesuffix("_joint") for name in model.joint_names]
     missing, extra = [n for n in JOINTS if n not in bare], [n for n in bare if n not in JOINTS]
     if missing or extra:
-        problems = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} besides"] * bool(extra)
-        raise UserError(f"{path}: is a quadruped's motion (joints {', '.join(JOINTS)}); robot {model.robot.name!r} "
-                        f"{' and '.join(problems)}")
+        raise UserError(
+            f"{path}: is a quadruped's motion (joints {', '.join(JOINTS)}); "
+            f"robot {model.robot.name!r} {misfit(missing, extra)}"
+        )
     return np.array([JOINTS.index(name) for name in bare])
 
 
 def _frames(path: Path, data: dict) -> np.ndarray:
-    lengths = {len(f) for f in data["Frames"]}
-    if lengths != {COLUMNS}:
-        bad = next(k for k, f in enumerate(data["Frames"]) if len(f) != COLUMNS)
-        raise UserError(f"{path}: frame {bad} has {len(data['Frames'][bad])} columns, not {COLUMNS}")
+    for k, frame in enumerate(data["Frames"]):
+        if not isinstance(frame, list) or len(frame) != COLUMNS:
+            columns = len(frame) if isinstance(frame, list) else "no"
+            raise UserError(f"{path}: frame {k} has {columns} columns, not {COLUMNS}")
     try:
         frames = np.array(data["Frames"], dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -134,7 +142,9 @@ def _wxyz(path: Path, xyzw: np.ndarray) -> np.ndarray:
     norm = np.linalg.norm(xyzw, axis=1)
     bad = np.flatnonzero(np.abs(norm - 1) > NORM_TOLERANCE)
     if len(bad):
-        raise UserError(f"{path}: columns 3 to 6 are no unit quaternion in frame {bad[0]}: norm {norm[bad[0]]:.4g}")
+        raise UserError(
+            f"{path}: columns 3 to 6 are no unit quaternion in frame {bad[0]}: norm {norm[bad[0]]:.4g}"
+        )
     quat = (xyzw / norm[:, None])[:, [3, 0, 1, 2]]
     flips = (quat[1:] * quat[:-1]).sum(axis=1) < 0
     return quat * np.concatenate([[1.0], np.where(np.cumsum(flips) % 2, -1.0, 1.0)])[:, None]
@@ -151,8 +161,8 @@ def _check_rate(path: Path, frames: np.ndarray, qpos: np.ndarray, fps: float, or
         ratio = float((given * computed).sum() / max((computed**2).sum(), 1e-12))
         if abs(ratio - 1) > RATE_TOLERANCE and (computed**2).mean() > 1e-4:
             warnings.warn(
-                f"{path}: the file's {what} are {ratio:.2f} times what its positions do at FrameDuration {1 / fps:.4g} s; "
-                f"they would fit {1 / (fps * max(ratio, 1e-6)):.4g} s",
+                f"{path}: the file's {what} are {ratio:.2f} times the rate of its positions at FrameDuration "
+                f"{1 / fps:.4g} s; they would fit {1 / (fps * max(ratio, 1e-6)):.4g} s",
                 FrameRateWarning,
                 stacklevel=3,
             )

@@ -1,0 +1,165 @@
+"""The command line: one function per command; heavy imports wait until a command needs them."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from robopolicy.errors import UserError
+
+_TRAIN_HELP = """train a task: robopolicy train TASK [flags]
+
+TASK is a name (see `robopolicy list`) or the path of a task file. `robopolicy train TASK --help` shows every setting.
+    robopolicy train droid_walk --seconds 600 --run runs/walk
+    robopolicy train --resume runs/walk --seconds 1200     go on with a run
+    robopolicy train --config runs/walk/config.json        the same run again"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 done, 1 found defects or disagreement, 2 a user's mistake)."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if argv[:1] == ["train"]:
+            return _train(argv[1:])
+        arguments = _parser().parse_args(argv)
+        return arguments.run_command(arguments)
+    except UserError as error:
+        print(f"robopolicy: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="robopolicy", description="Train robot controllers in the style of motion clips.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run_command=run)
+        return command
+
+    commands.add_parser("train", help="train a task; `robopolicy train TASK --help` shows every setting")
+    play = add("play", _play, "watch a run, an ONNX file or a clip: in a window, or as a video")
+    play.add_argument("target", type=Path, help="run folder, policy.onnx or clip.npz")
+    play.add_argument("--video", type=Path, metavar="FILE", help="write an mp4 instead of opening a window")
+    play.add_argument("--seconds", type=float, default=12.0, help="length of the video [s]")
+    play.add_argument("--command", type=float, nargs="+", metavar="X", help="hold this command; by default a tour of them")
+    play.add_argument("--robot", help="robot of a clip that does not name its own")
+    evaluate = add("eval", _eval, "judge a policy over fresh episodes")
+    evaluate.add_argument("target", type=Path, help="run folder or policy.onnx")
+    evaluate.add_argument("--episodes", type=int, default=256, help="how many (default 256)")
+    evaluate.add_argument("--seed", type=int, default=12345, help="seed of the episodes")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+    export = add("export", _export, "write the policy of a run as one ONNX file with its whole contract")
+    export.add_argument("target", type=Path, metavar="RUN", help="run folder")
+    export.add_argument("--output", type=Path, required=True, metavar="FILE", help="file to write")
+    verify = add("verify", _verify, "prove an exported policy in plain MuJoCo, without the trainer")
+    verify.add_argument("target", type=Path, metavar="FILE", help="policy.onnx")
+    verify.add_argument("--json", action="store_true", help="print one JSON object")
+    listing = add("list", _list, "show the tasks, robots and clips that exist")
+    listing.add_argument("--json", action="store_true", help="print one JSON object")
+    bench = add("bench", _bench, "measure speed: the bare engine, collecting, and the whole training loop")
+    bench.add_argument("task", help="task name or path")
+    bench.add_argument("--num-envs", type=int, default=None, help="robots at once; by default the task's")
+    bench.add_argument("--seconds", type=float, default=30.0, help="how long to measure in all [s]")
+    bench.add_argument("--json", action="store_true", help="print one JSON object")
+    clip = commands.add_parser("clip", help="import, check or show a motion clip")
+    actions = clip.add_subparsers(metavar="ACTION", required=True)
+    for name, text in (("import", "read a mocap file"), ("check", "name a clip's defects"), ("show", "describe a clip")):
+        action = actions.add_parser(name, help=text, description=text)
+        action.set_defaults(run_command=_clip, action=name)
+        action.add_argument("file", type=Path)
+        action.add_argument("--robot", required=name != "show", help="robot the motion is for")
+        if name != "check":
+            action.add_argument("--output", type=Path, required=name == "import", help="file to write")
+    return parser
+
+
+def _train(argv: list[str]) -> int:
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_TRAIN_HELP)
+        return 0
+    from robopolicy.train_cli import run
+
+    return run(argv)
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    from robopolicy.view.play import play
+
+    play(arguments.target, arguments.video, arguments.seconds, arguments.command, arguments.robot)
+    return 0
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    from robopolicy.evaluate import evaluate, load_actor
+
+    if arguments.episodes < 1:
+        raise UserError(f"--episodes must be at least 1, got {arguments.episodes}")
+    task, act = load_actor(arguments.target)
+    result = vars(evaluate(task, act, arguments.episodes, arguments.seed))
+    _print(result, arguments.json)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from robopolicy.export import export
+
+    export(arguments.target, arguments.output)
+    print(f"wrote {arguments.output}; prove it with: robopolicy verify {arguments.output}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    import subprocess
+
+    # A process of its own, so that nothing of the trainer can help the file to agree.
+    command = [sys.executable, "-m", "robopolicy_runtime.verify", str(arguments.target)]
+    return subprocess.run(command + ["--json"] * arguments.json).returncode
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from robopolicy.listing import list_all
+
+    found = list_all()
+    if arguments.json:
+        print(json.dumps(found))
+        return 0
+    for kind, names in found.items():
+        print(kind)
+        for name, text in names.items():
+            print(f"  {name:<16} {text}")
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from robopolicy.bench import bench
+
+    _print(bench(arguments.task, arguments.num_envs, arguments.seconds, quiet=arguments.json), arguments.json)
+    return 0
+
+
+def _clip(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion import commands
+
+    if arguments.action == "import":
+        commands.import_clip(arguments.file, arguments.robot, arguments.output)
+        return 0
+    if arguments.action == "check":
+        return commands.check_clip(arguments.file, arguments.robot)
+    commands.show_clip(arguments.file, arguments.robot, arguments.output)
+    return 0
+
+
+def _print(values: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(values))
+        return
+    for name, value in values.items():
+        print(f"{name:<22} {value:.4g}" if isinstance(value, float) else f"{name:<22} {value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Each planted defect is found and its frames named; sound clips raise no alarm."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from robopolicy.errors import UserError
+from robopolicy.motion.check import check, contact_speed, spans
+from robopolicy.motion.clip import Clip, load_clips, velocities
+
+
+@pytest.fixture(scope="module")
+def walk() -> Clip:
+    return load_clips("droid", "walk_forward_0.30")[0]
+
+
+def changed(clip: Clip, qpos: np.ndarray | None = None, **changes) -> Clip:
+    """The clip with other positions, and the velocities that belong to them."""
+    if qpos is not None:
+        loop = changes.get("loop", clip.loop)
+        changes |= {"qpos": qpos, "qvel": velocities(qpos, clip.fps, clip.cycle() if loop else None)}
+        if len(qpos) != len(clip):
+            changes["phase"] = None
+    return dataclasses.replace(clip, **changes)
+
+
+def kinds(clip, model):
+    return {defect.kind: defect for defect in check(clip, model)}
+
+
+@pytest.mark.parametrize("robot", ["droid", "go2"])
+def test_our_own_clips_are_clean_also_resampled_and_split(robot, request):
+    model = request.getfixturevalue(robot)
+    for clip in load_clips(robot, "*"):
+        assert check(clip, model) == [], clip.name
+    for clip in (*clip.split(), clip.resample(1 / 60)):
+        assert check(clip, model) == [], clip.name
+
+
+def test_not_a_number(walk, droid):
+    qpos = walk.qpos.copy()
+    qpos[[3, 4], 9] = np.nan
+    found = kinds(dataclasses.replace(walk, qpos=qpos), droid)
+    assert set(found) == {"not a number"}
+    assert found["not a number"].frames == (3, 4)
+    assert "columns 9" in str(found["not a number"])
+
+
+def test_quaternion_norm(walk, droid):
+    qpos = walk.qpos.copy()
+    qpos[10, 3:7] *= 1.1
+    assert kinds(dataclasses.replace(walk, qpos=qpos), droid)["quaternion norm"].frames == (10,)
+
+
+def test_quaternion_sign(walk, droid):
+    qpos = walk.qpos.copy()
+    qpos[20:, 3:7] *= -1
+    found = kinds(dataclasses.replace(walk, qpos=qpos), droid)
+    assert set(found) == {"quaternion sign"}
+    assert found["quaternion sign"].frames == (20,)
+
+
+def test_every_second_frame_duplicated(walk, droid):
+    """As in NVIDIA's stock humanoid clips: velocities then alternate between zero and twice the truth."""
+    qpos = np.repeat(walk.qpos[::2], 2, axis=0)
+    for loop in (True, False):
+        found = kinds(changed(walk, qpos, loop=loop), droid)
+        assert set(found["duplicated frames"].frames) >= set(range(1, 127, 2))
+
+
+def test_one_duplicated_frame(walk, droid):
+    qpos = np.insert(walk.qpos, 50, walk.qpos[50], axis=0)
+    assert kinds(changed(walk, qpos, loop=False), droid)["duplicated frames"].frames == (51,)
+
+
+def test_a_held_pose_is_no_duplicate(droid):
+    """A person may hold a pose for half a second."""
+    stand = load_clips("droid", "stand_idle")[0]
+    qpos = np.insert(stand.qpos, [60] * 25, stand.qpos[60], axis=0)
+    assert "duplicated frames" not in kinds(changed(stand, qpos, loop=False), droid)
+
+
+@pytest.mark.parametrize(("columns", "what"), [(slice(0, 3), "base linear"), (slice(6, None), "joint")])
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_velocities_of_another_rate(walk, droid, columns, what, factor):
+    qvel = walk.qvel.copy()
+    qvel[:, columns] *= factor
+    found = kinds(dataclasses.replace(walk, qvel=qvel), droid)
+    assert set(found) == {"velocity"}
+    assert what in found["velocity"].detail
+    assert f"{factor:.2f} times" in found["velocity"].detail
+
+
+def test_velocity_in_the_wrong_frame(droid):
+    clip = load_clips("droid", "walk_forward_0.30_turn_left_0.40")[0]
+    qvel = clip.qvel.copy()
+    qvel[:, :2] = clip.planar_velocity(0.0)[:, :2]
+    assert "velocity" in kinds(dataclasses.replace(clip, qvel=qvel), droid)
+
+
+def test_one_wild_velocity(walk, droid):
+    qvel = walk.qvel.copy()
+    qvel[33, 8] = 60.0
+    found = kinds(dataclasses.replace(walk, qvel=qvel), droid)
+    assert 33 in found["velocity"].frames
+
+
+def test_loop_seam(walk, droid):
+    qpos = walk.qpos[:-7]
+    found = kinds(changed(walk, qpos), droid)
+    assert found["loop seam"].frames == (len(qpos) - 1,)
+    assert "loop seam" not in kinds(changed(walk, qpos, loop=False), droid)
+
+
+def test_joint_limit(walk, droid):
+    qpos = walk.qpos.copy()
+    qpos[40:43, 7 + droid.joint_names.index("head_yaw")] = 1.0
+    defect = kinds(changed(walk, qpos), droid)["joint limit"]
+    assert defect.frames == (40, 41, 42)
+    assert "head_yaw is 0.128 rad beyond" in defect.detail
+
+
+def test_joint_speed(walk, droid):
+    qpos = walk.qpos.copy()
+    qpos[40, 7 + droid.joint_names.index("head_yaw")] += 0.4
+    defect = kinds(changed(walk, qpos), droid)["joint speed"]
+    assert "head_yaw" in defect.detail
+    assert set(defect.frames) == {39, 41}
+
+
+def test_foot_sliding(walk, droid):
+    qpos = walk.qpos.copy()
+    qpos[:, 0] *= 1.4  # the base runs ahead of its feet at 0.12 m/s
+    found = kinds(changed(walk, qpos, loop=False), droid)
+    assert "l_foot slides at up to 0.1" in found["foot sliding"].detail
+
+
+def test_penetration_and_floating(walk, droid):
+    low, high = walk.qpos.copy(), walk.qpos.copy()
+    low[:, 2] -= 0.02
+    high[:, 2] += 0.08
+    assert len(kinds(changed(walk, low), droid)["penetration"].frames) > 50
+    assert kinds(changed(walk, high), droid)["floating"].frames == tuple(range(128))
+    jump = walk.qpos.copy()
+    jump[30:40, 2] += 0.08
+    assert "floating" not in kinds(changed(walk, jump), droid)
+
+
+def test_contact_speed_of_a_known_slide():
+    down = np.array([True, True, True, False, True])
+    place = np.array([[0, 0, 0], [0.01, 0, 0], [0.01, 0.02, 0], [0.5, 0, 0], [1, 0, 0]])
+    np.testing.assert_allclose(contact_speed(down, place, 10.0), [0.1, 0.2, 0, 0, 0])
+
+
+def test_a_clip_of_another_robot(go2, walk):
+    with pytest.raises(UserError, match="does not fit robot 'go2'"):
+        check(walk, go2)
+
+
+def test_frames_are_told_as_spans():
+    assert spans((3, 7, 8, 9, 12, 8)) == "3, 7-9, 12"
+    assert spans(tuple(range(0, 40, 2))) == "0, 2, 4, 6, 8, 10, 12, 14 and 12 more"
