@@ -76,7 +76,7 @@ def evaluate(task: Task, act: Act, episodes: int = 256, seed: int = 12345, secon
     alive_all = torch.stack(alives)
     settled = round(_SETTLE_S / env.control_dt)
     velocity_rmse = yaw_rmse = None
-    if task.command.names[:3] == ["vx", "vy", "wz"]:
+    if task.command.is_velocity:
         window = round(_WINDOW_S / env.control_dt)
         error = _moving_average(torch.stack(velocities), window) - env.command[:, :3]
         # A mean that ends at step k covers the window before it, all of it lived.

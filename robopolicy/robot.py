@@ -104,6 +104,8 @@ class Robot:
         for site in (self.imu, *self.feet):
             if not _has(spec.sites, site):
                 raise UserError(f"{self.mjcf}: needs a site {site!r} (robot {self.name!r}); it has: {_names(spec.sites)}")
+        if spec.site(self.imu).parent.name != base.name:
+            raise UserError(f"{self.mjcf}: the site {self.imu!r} must lie on the base, body {base.name!r}")
         if not self.feet:
             raise UserError(f"robot {self.name!r} names no feet; {self.mjcf} has the sites {_names(spec.sites)}")
         servos = [self._servo(joint.name) for joint in joints] if self.servos else _servos_of(spec, joints, self)

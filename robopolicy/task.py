@@ -16,6 +16,7 @@ from robopolicy.errors import UserError
 from robopolicy.learn.config import PPOConfig
 from robopolicy.motion.prior import Prior
 from robopolicy.paths import tasks_dir
+from robopolicy.terms.observations import DEPLOYABLE
 from robopolicy.terms.randomizers import Draft
 
 P = ParamSpec("P")
@@ -153,6 +154,32 @@ class Task:
     """Largest magnitude of an action."""
     joint_noise: float = 0.1
     """Half width of the noise on the first pose of an episode [rad]."""
+
+    def validate(self) -> None:
+        """Check the settings against each other.
+
+        Raises:
+            UserError: Two settings contradict each other, or a value is out of its range.
+        """
+        substeps = self.control_dt / self.timestep
+        if abs(substeps - round(substeps)) > 1e-6 or substeps < 1:
+            raise UserError(f"control_dt {self.control_dt} s is not a multiple of timestep {self.timestep} s")
+        if self.num_envs < 1:
+            raise UserError(f"num_envs is {self.num_envs}; it must be at least 1")
+        if not 0 <= self.prior.weight <= 1:
+            raise UserError(f"prior.weight is {self.prior.weight}; it must be between 0 and 1")
+        if self.prior.active and self.prior.see_command and not self.command.is_velocity:
+            raise UserError(f"prior.see_command needs the channels vx, vy, wz; the command has {', '.join(self.command.names)}")
+        for name, (low, high) in self.command.ranges.items():
+            if low > high:
+                raise UserError(f"command.ranges.{name} is ({low}, {high}); the lower bound comes first")
+        for name, term in self.observations.items():
+            if term.function not in DEPLOYABLE:
+                known = ", ".join(f.__name__ for f in DEPLOYABLE)
+                raise UserError(
+                    f"observation {name!r} is {term.function.__name__}, which no robot can measure; the actor may see: "
+                    f"{known}; give others to the critic as `privileged`"
+                )
 
 
 def list_tasks() -> list[str]:

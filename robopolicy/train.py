@@ -85,6 +85,7 @@ class Trainer:
         """Collect, learn, log and save until the time or the steps are used up, or Ctrl-C."""
         model, progress = self.model, Progress(folder, self)
         _, callback = model._setup_learn(self.options.steps or 2**62, None, reset_num_timesteps=False)
+        model.tune_threads()
         self._start, self._before, saved = time.perf_counter(), self.elapsed, self.elapsed
         with _Interrupt() as interrupt:
             while self.done() < 1.0 and not interrupt.asked:

@@ -15,7 +15,6 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from torch import Tensor
 
 VecEnvIndices = None | int | Iterable[int]
@@ -121,7 +120,7 @@ class SB3VecEnv(VecEnv):
         """Keep the actions (N, J) for `step_wait`."""
         self._action = torch.as_tensor(actions, dtype=torch.float32, device=self.env.device)
 
-    def step_wait(self) -> VecEnvStepReturn:
+    def step_wait(self) -> tuple[Arrays, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Observations, rewards (N,), whether an episode ended (N,), and infos of the ended ones."""
         assert self._action is not None, "step_wait without step_async"
         step = self.env.step(self._action)

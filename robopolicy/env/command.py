@@ -14,6 +14,8 @@ class Command:
         default_factory=lambda: {"vx": (-0.5, 1.0), "vy": (-0.4, 0.4), "wz": (-1.0, 1.0)}
     )
     """Lowest and highest value of each channel; vx, vy [m/s] and wz [rad/s] are velocities in the heading frame."""
+    units: dict[str, str] = field(default_factory=dict)
+    """Unit of channels other than vx, vy and wz."""
     resample_s: tuple[float, float] = (4.0, 8.0)
     """Time until a new command is drawn [s]."""
     zero: float = 0.1
@@ -22,6 +24,11 @@ class Command:
     """Part of the commands of which one channel alone is not zero."""
     from_clips: float = 0.0
     """Part of the commands that are the velocity of a random moment of the task's clips."""
+
+    @property
+    def is_velocity(self) -> bool:
+        """Whether the channels are vx, vy, wz, so that the speed of a clip can be a command."""
+        return self.names == ["vx", "vy", "wz"]
 
     @property
     def names(self) -> list[str]:

@@ -69,6 +69,7 @@ class Env:
         threads: int = 0,
         simulation: Simulation | None = None,
     ):
+        task.validate()
         self.task = task
         self.nominal = nominal
         self.randomizers = {} if nominal else task.randomizers
@@ -104,8 +105,9 @@ class Env:
         if stagger:
             ages = torch.randint(self.max_episode_steps, (self.num_envs,), generator=self.generator, device=self.device)
             self.age.copy_(ages)
-        self._forget(everyone)
-        return self._observe(self.snapshot(), everyone)
+        self.state = self.snapshot()
+        self._forget(everyone, self.state)
+        return self._observe(self.state, everyone)
 
     def step(self, action: Tensor) -> Step:
         """Advance every robot by one control period.
@@ -132,8 +134,9 @@ class Env:
         done = terminated | truncated
         self._resample_commands()
         self._begin_episodes(done)
-        self._forget(done)
-        obs = self._observe(self.snapshot(), done, again=True)
+        begun = self.snapshot()
+        self._forget(done, begun)
+        obs = self._observe(begun, done, again=True)
         return Step(obs, reward, terminated, truncated, final_obs, motion, valid, log)
 
     def hold_command(self, command: Tensor) -> dict[str, Tensor]:
@@ -206,7 +209,7 @@ class Env:
             value = reward.weight * reward.function(state, **reward.params)
             total = total + value
             log[f"reward/{name}"] = value.mean()
-        if self.task.command.names[:3] == ["vx", "vy", "wz"]:
+        if self.task.command.is_velocity:
             log["velocity_error"] = (state.base_lin_vel_h[:, :2] - state.command[:, :2]).norm(dim=-1).mean()
             log["yaw_error"] = (state.yaw_rate - state.command[:, 2]).abs().mean()
         return total * self.control_dt, log
@@ -222,7 +225,7 @@ class Env:
     def style_input(self, window: Tensor, command: Tensor) -> Tensor:
         """What the discriminator reads: a window of features (n, W, D), then the command if it may see that."""
         flat = window.flatten(1)
-        return torch.cat((flat, command[:, :3]), dim=-1) if self.task.prior.see_command else flat
+        return torch.cat((flat, command), dim=-1) if self.task.prior.see_command else flat
 
     def _observe(self, state: State, fresh: Tensor, again: bool = False) -> dict[str, Tensor]:
         """Both observations.
@@ -263,7 +266,8 @@ class Env:
         self.command_timer.copy_(torch.where(due, self._uniform(*self.task.command.resample_s), self.command_timer))
 
     def _draw_commands(self) -> Tensor:
-        clip_commands = self.reference.command if self.reference is not None else None
+        from_clips = self.reference is not None and self.task.command.is_velocity
+        clip_commands = self.reference.command if from_clips else None
         return self.task.command.draw(self.num_envs, self.generator, clip_commands)
 
     def _command(self, mask: Tensor, command: Tensor) -> None:
@@ -296,11 +300,11 @@ class Env:
         self.sim.hold(mask, self.target - self.encoder_offset)
         self.sim.forward(mask)
 
-    def _forget(self, mask: Tensor) -> None:
+    def _forget(self, mask: Tensor, state: State) -> None:
         """Fill the style window with the present where ``mask`` (N,) is true."""
         if self.reference is None:
             return
-        now = self.snapshot().motion.unsqueeze(1)
+        now = state.motion.unsqueeze(1)
         self.window.copy_(torch.where(mask[:, None, None], now, self.window))
         self.window_age.copy_(torch.where(mask, 0, self.window_age))
 
@@ -328,7 +332,7 @@ class Env:
         qpos = torch.where(rows, clip_qpos, qpos)
         qvel = torch.where(rows, reference.qvel[frame], qvel)
         phase = torch.where(chosen & ~clip_phase.isnan(), clip_phase, phase)
-        if command.shape[1] == reference.command.shape[1]:
+        if self.task.command.is_velocity:
             command = torch.where(rows, reference.command[frame].clamp(*self._command_bounds), command)
         return qpos, qvel, phase, command
 
@@ -372,7 +376,7 @@ class Env:
         self.phase, self.command_timer, self.push_timer = (torch.zeros(n, device=device) for _ in range(3))
         self.age = torch.zeros(n, dtype=torch.long, device=device)
         self.encoder_offset = torch.zeros(n, j, device=device)
-        self.imu_rotation = torch.tensor([1.0, 0, 0, 0], device=device).repeat(n, 1)
+        self.imu_rotation = constant(self.robot.mj.site_quat[self.robot.imu_site]).repeat(n, 1)
         own = {"encoder_offset": self.encoder_offset, "imu_rotation": self.imu_rotation}
         self._defaults = {f: torch.as_tensor(getattr(self.robot.mj, f), device=device).unsqueeze(0) for f in self._targets}
         self._defaults |= {f: tensor[:1].clone() for f, tensor in own.items()}

@@ -38,7 +38,7 @@ class State:
         kp, kd: Gains of each robot [N m/rad], [N m s/rad]. Shape (N, J).
         torque_limit: Shape (N, J) [N m].
         encoder_offset: What the joint encoders read too much [rad]. Shape (N, J).
-        imu_rotation: Mounting error of the inertial unit, quaternion wxyz. Shape (N, 4).
+        imu_rotation: Orientation of the inertial unit in the base, quaternion wxyz. Shape (N, 4).
         default_pose: Joint angles of the home pose [rad]. Shape (J,).
         lower, upper: Joint range [rad]. Shape (J,).
     """

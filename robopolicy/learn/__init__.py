@@ -1,0 +1,1 @@
+"""Learning: the policy, the learner, and the prior that keeps the style."""

@@ -19,11 +19,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from robopolicy.env.adapters import SB3VecEnv, Step, TensorEnv
+from robopolicy.env.adapters import SB3VecEnv, TensorEnv
 from robopolicy.errors import UserError
 from robopolicy.learn.config import PPOConfig
 from robopolicy.learn.policy import RobotPolicy, gaussian_entropy, gaussian_kl, gaussian_log_prob
-from robopolicy.learn.rollout import TensorRollout, gae
+from robopolicy.learn.rollout import RolloutFigures, TensorRollout, gae
 from robopolicy.learn.threads import ThreadChoice, Workers, choose_threads, usable_cores
 
 __all__ = ["PPO", "NonFiniteError", "PPOConfig", "RewardPrior", "gae"]
@@ -219,7 +219,7 @@ class PPO(stable_baselines3.PPO):
             samples.action[part], samples.mean[part], self._old_log_std
         )
 
-    def _report(self, figures: "RolloutFigures") -> None:
+    def _report(self, figures: RolloutFigures) -> None:
         """Check and log the rollout; the one place where it waits for the device."""
         b = self.rollout_buffer
         fields = {
@@ -417,7 +417,8 @@ class PPO(stable_baselines3.PPO):
         try:
             self.policy.load_state_dict(state["policy"])
         except RuntimeError as error:
-            raise UserError(f"the saved policy does not fit this task: {error}") from None
+            wrong = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+            raise UserError(f"the saved policy does not fit this task: {wrong}") from None
         self.policy.optimizer.load_state_dict(_copy(state["optimizer"]))
         self._adopt_learning_rate()
         self.rate.fill_(state["learning_rate"])
@@ -483,30 +484,6 @@ class PPO(stable_baselines3.PPO):
         group = self.policy.optimizer.param_groups[0]
         self.rate.fill_(float(group["lr"]))
         group["lr"] = self.rate
-
-
-class RolloutFigures:
-    """What a rollout has to tell, summed on the device and read once."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._ended = torch.zeros(3, device=device)  # episodes, their returns, their lengths
-        self.log: dict[str, tuple[Tensor, int]] = {}
-
-    def add(self, step: Step, episode_return: Tensor, episode_length: Tensor) -> None:
-        """Count a step; the running return and length of every episode, (N,) each, are updated in place."""
-        episode_return += step.reward
-        episode_length += 1
-        done = step.terminated | step.truncated
-        self._ended += torch.stack([done.float(), episode_return * done, episode_length * done]).sum(1)
-        episode_return.masked_fill_(done, 0.0)
-        episode_length.masked_fill_(done, 0.0)
-        for key, value in step.log.items():
-            total, count = self.log.get(key, (0.0, 0))
-            self.log[key] = (total + value.detach(), count + 1)
-
-    def tensors(self) -> list[Tensor]:
-        """Ended episodes, sums of their returns and lengths, then the mean of every logged figure."""
-        return [*self._ended, *((total / count).float() for total, count in self.log.values())]
 
 
 def _clone(obs: dict[str, Tensor]) -> Any:

@@ -6,6 +6,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
+from robopolicy.env.adapters import Step
+
 
 def gae(
     rewards: Tensor,
@@ -115,3 +117,27 @@ class TensorRollout:
         )
         self.samples.returns.copy_(returns)
         self.samples.advantage.copy_((advantage - advantage.mean()) / (advantage.std() + 1e-8))
+
+
+class RolloutFigures:
+    """What a rollout has to tell, summed on the device and read once."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._ended = torch.zeros(3, device=device)  # episodes, their returns, their lengths
+        self.log: dict[str, tuple[Tensor, int]] = {}
+
+    def add(self, step: Step, episode_return: Tensor, episode_length: Tensor) -> None:
+        """Count a step; the running return and length of every episode, (N,) each, are updated in place."""
+        episode_return += step.reward
+        episode_length += 1
+        done = step.terminated | step.truncated
+        self._ended += torch.stack([done.float(), episode_return * done, episode_length * done]).sum(1)
+        episode_return.masked_fill_(done, 0.0)
+        episode_length.masked_fill_(done, 0.0)
+        for key, value in step.log.items():
+            total, count = self.log.get(key, (0.0, 0))
+            self.log[key] = (total + value.detach(), count + 1)
+
+    def tensors(self) -> list[Tensor]:
+        """Ended episodes, sums of their returns and lengths, then the mean of every logged figure."""
+        return [*self._ended, *((total / count).float() for total, count in self.log.values())]

@@ -62,8 +62,9 @@ class Workers:
 
 
 def _match_torch() -> None:
-    """Give a new thread the setting of all others at once; torch itself waits until some operation asks for it, and
-    a matrix product before that is split differently.
+    """Give a new thread the number of threads that torch has been told.
+
+    Left alone, torch does so only when some operation asks, and splits a product before that differently.
     """
     torch.set_num_threads(torch.get_num_threads())
 

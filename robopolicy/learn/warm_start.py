@@ -91,7 +91,7 @@ def _states(env: Env, reference: Reference, action: Tensor) -> State:
     feet = torch.as_tensor(foot_positions(reference.qpos.double().numpy(), env.robot), dtype=torch.float32)
     home = torch.as_tensor(foot_positions(env.robot.home_qpos[None], env.robot), dtype=torch.float32)
     command = torch.zeros(count, env.command.shape[1])
-    if command.shape[1] == reference.command.shape[1]:
+    if env.task.command.is_velocity:
         command = reference.command
     rows = lambda x: x[:1].expand(count, *x.shape[1:])  # noqa: E731
     nominal = env.snapshot()
@@ -115,5 +115,5 @@ def _states(env: Env, reference: Reference, action: Tensor) -> State:
         kd=rows(nominal.kd),
         torque_limit=rows(nominal.torque_limit),
         encoder_offset=torch.zeros(count, action.shape[1]),
-        imu_rotation=torch.tensor([1.0, 0, 0, 0]).repeat(count, 1),
+        imu_rotation=rows(nominal.imu_rotation),
     )

@@ -306,11 +306,13 @@ class Clip:
         """The velocity command that each frame obeys: base velocity averaged over a centred window.
 
         Args:
-            window_s: Width of the window [s]; with a gait phase, the whole number of gait cycles nearest to it, so
-                that the sway of a step cancels out. It wraps round a loop and is cut at the ends of an open clip.
+            window_s: Width of the window [s]; with a gait phase, the whole number of gait cycles nearest to
+                it, so that the sway of a step cancels. It wraps round a loop and is cut at an open clip's
+                ends.
 
         Returns:
-            Forward and sideways velocity in the base's heading frame [m/s] and yaw rate [rad/s]. Shape (K, 3).
+            Forward and sideways velocity in the base's heading frame [m/s] and yaw rate [rad/s]. Shape (K,
+            3).
         """
         planar = rotate2(-heading(self.qpos[:, 3:7]), self.qvel[:, :2])
         values = np.concatenate([planar, heading_rate(self.qpos, self.qvel)[:, None]], axis=1)
@@ -328,7 +330,7 @@ class Clip:
         return (area[high] - area[low]) / (high - low)[:, None]
 
     def _whole_cycles(self, window_s: float) -> float:
-        """The whole number of gait cycles nearest to a duration, at least one; the duration itself without gait [s]."""
+        """The whole number of gait cycles nearest to a duration, at least one; else the duration [s]."""
         if self.phase is None or window_s <= 0:
             return window_s
         rate = np.mod(np.diff(self.phase), 1.0).mean() * self.fps

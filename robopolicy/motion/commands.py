@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
 
 if TYPE_CHECKING:
@@ -68,20 +69,22 @@ def check_clip(file: str | Path, robot: str) -> int:
     return 1 if defects else 0
 
 
-def show_clip(file: str | Path, robot: str, output: str | Path | None = None) -> None:
+def show_clip(file: str | Path, robot: str | None = None, output: str | Path | None = None) -> None:
     """Print what a clip does: duration, speeds, joint ranges; and film it.
 
     Args:
         file: A path, or the name of one of the robot's own clips.
-        robot: Name or path of the robot.
+        robot: Name or path of the robot; by default the one that the file names.
         output: Where to write a video; by default none is made.
 
     Raises:
         UserError: The file is unreadable, or for another robot.
     """
-    model = _compile(robot)
-    path = _path(file, model)
-    clip = Clip.load(path).for_robot(model)
+    clip = None if robot else Clip.load(file)
+    if clip is not None and not clip.robot:
+        raise UserError(f"{file}: does not say which robot it is for; give --robot NAME")
+    model = _compile(robot or (clip.robot if clip is not None else ""))
+    clip = (clip or Clip.load(_path(file, model))).for_robot(model)
     print(summary(clip, model))
     if output is not None:
         from robopolicy.view.video import render_clip

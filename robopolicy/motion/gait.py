@@ -52,6 +52,7 @@ class Gait:
         bounce: Vertical swing of the base, highest over a standing foot, twice a cycle [m].
         roll, yaw: Lean towards the standing foot, and turn with the stepping leg [rad].
         pitch: Constant pitch of the base, positive nose down [rad].
+        rock: Swing of the pitch, twice a cycle; the nose dips as the weight comes onto a foot [rad].
         toe: Pitch of the sole in mid-swing, positive toe up [rad].
     """
 
@@ -71,6 +72,7 @@ class Gait:
     roll: float = 0.0
     yaw: float = 0.0
     pitch: float = 0.0
+    rock: float = 0.0
     toe: float = 0.0
 
     @property
@@ -130,7 +132,7 @@ def generate(name: str, model: "RobotModel", gait: Gait, posture: Posture | None
         qpos[k], error = ik.solve(base[k], joints[k], places, headings, pitches)
         if error > REACH:
             raise UserError(
-                f"clip {name!r}: frame {k}: a foot of {model.robot.name} stays {1000 * error:.1f} mm off its plan; "
+                f"clip {name!r}: frame {k}: a foot stays {1000 * error:.1f} mm off plan; "
                 f"the gait asks for more than the joints allow ({gait})"
             )
         legs = qpos[k, 7 + ik.leg_joints]
@@ -173,7 +175,7 @@ def _base(model: "RobotModel", gait: Gait, phase: np.ndarray, cycle_time: float,
     z = height + gait.bounce * np.cos(2 * over) + get["z"]
     quat = quat_from_euler(
         -gait.roll * side + get["roll"],
-        gait.pitch + get["pitch"],
+        gait.pitch + gait.rock * np.cos(2 * over + 1.2) + get["pitch"],
         path[:, 2] - gait.yaw * np.cos(2 * np.pi * phase) + get["yaw"],
     )
     return np.concatenate([path[:, :2], z[:, None], quat], axis=1)

@@ -16,7 +16,9 @@ from robopolicy.motion.keyframes import compile_keyframes
 from robopolicy.paths import clips_dir
 from robopolicy.robot import RobotModel, load_robot
 
-DROID_WALK = Gait(duty=0.6, height=0.322, forward=-0.02, sway=0.029, bounce=0.006, roll=0.03, toe=0.08)
+DROID_WALK = Gait(
+    duty=0.6, height=0.322, forward=-0.02, sway=0.029, bounce=0.006, roll=0.03, rock=0.025, toe=0.08
+)
 DROID_STAND = Gait(style="stand", cycles=6, height=0.324, forward=-0.02)
 DROID_WALKS = {
     "walk_forward_0.10": (0.1, 0, 0),
@@ -50,7 +52,17 @@ DROID_WALKS = {
     "walk_right_0.08_turn_right_0.30": (0, -0.08, -0.3),
 }
 
-GO2_TROT = Gait(style="trot", period=0.48, duty=0.55, cycles=6, step_height=0.07, height=0.305, bounce=0.006)
+GO2_TROT = Gait(
+    style="trot",
+    period=0.48,
+    duty=0.55,
+    cycles=6,
+    step_height=0.07,
+    height=0.305,
+    bounce=0.006,
+    roll=0.012,
+    rock=0.012,
+)
 GO2_PACE = Gait(
     style="pace",
     period=0.48,
@@ -61,6 +73,7 @@ GO2_PACE = Gait(
     sway=0.024,
     bounce=0.005,
     roll=0.05,
+    rock=0.012,
 )
 GO2_STAND = Gait(style="stand", period=0.48, cycles=8, height=0.312)
 GO2_TROTS = {

@@ -1,6 +1,7 @@
 """Quaternions (wxyz) and planar poses, vectorised over leading axes."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Array = np.ndarray
 
@@ -53,14 +54,14 @@ def quat_slerp(a: Array, b: Array, t: Array) -> Array:
     return quat_mul(a, quat_exp(np.asarray(t)[..., None] * quat_log(quat_mul(quat_conj(a), b))))
 
 
-def quat_from_euler(roll: Array, pitch: Array, yaw: Array) -> Array:
+def quat_from_euler(roll: ArrayLike, pitch: ArrayLike, yaw: ArrayLike) -> Array:
     """Quaternion of Rz(yaw) Ry(pitch) Rx(roll) [rad]. Shapes (...) -> (..., 4)."""
-    roll, pitch, yaw = np.broadcast_arrays(*(np.asarray(a, float) for a in (roll, pitch, yaw)))
-    zero = np.zeros_like(roll)
-    x = quat_exp(np.stack([roll, zero, zero], axis=-1))
-    y = quat_exp(np.stack([zero, pitch, zero], axis=-1))
-    z = quat_exp(np.stack([zero, zero, yaw], axis=-1))
-    return quat_mul(z, quat_mul(y, x))
+    r, p, y = np.broadcast_arrays(*(np.asarray(a, float) for a in (roll, pitch, yaw)))
+    zero = np.zeros_like(r)
+    about_x = quat_exp(np.stack([r, zero, zero], axis=-1))
+    about_y = quat_exp(np.stack([zero, p, zero], axis=-1))
+    about_z = quat_exp(np.stack([zero, zero, y], axis=-1))
+    return quat_mul(about_z, quat_mul(about_y, about_x))
 
 
 def heading(q: Array) -> Array:

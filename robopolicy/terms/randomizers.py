@@ -5,7 +5,7 @@ compiled default, so that values never accumulate from episode to episode, and r
 Model fields are named as in ``mujoco.MjModel``; the rest belong to the environment:
 
     encoder_offset  what the joint encoders read too much [rad], (n, J)
-    imu_rotation    mounting error of the inertial unit, quaternion wxyz, (n, 4)
+    imu_rotation    orientation of the inertial unit in the base, quaternion wxyz, (n, 4)
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from robopolicy.robot import FLOOR, RobotModel
-from robopolicy.rotation import from_rotation_vector
+from robopolicy.rotation import from_rotation_vector, multiply
 
 Range = tuple[float, float]
 F = TypeVar("F", bound=Callable[..., None])
@@ -132,7 +132,8 @@ def encoder_offset(draft: Draft, limit: float = 0.02) -> None:
 @randomizes("imu_rotation")
 def imu_orientation(draft: Draft, limit: float = 0.02) -> None:
     """Mounting error of the inertial unit, at most ``limit`` about each axis [rad]."""
-    draft.fields["imu_rotation"] = from_rotation_vector(draft.uniform(-limit, limit, 3))
+    error = from_rotation_vector(draft.uniform(-limit, limit, 3))
+    draft.fields["imu_rotation"] = multiply(draft.fields["imu_rotation"], error)
 
 
 @randomizes("actuator_delay")

@@ -129,3 +129,8 @@ def still_when_told(state: State) -> Tensor:
     """Horizontal and turning speed while the command asks to stand [m/s + rad/s]."""
     speed = state.base_lin_vel_h[:, :2].norm(dim=-1) + state.yaw_rate.abs()
     return speed * ~state.moving
+
+
+def feet_down(state: State) -> Tensor:
+    """Share of the feet that touch the floor."""
+    return state.foot_contact.float().mean(-1)

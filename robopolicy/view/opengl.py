@@ -71,7 +71,7 @@ def context_class() -> Any:
     if asked in ("disable", "disabled", "off", "false", "0"):
         return None
     if asked:
-        if not _works(asked):
+        if not works(asked):
             package = PACKAGES.get(asked)
             raise UserError(
                 f"MUJOCO_GL={asked} does not work here: "
@@ -82,7 +82,7 @@ def context_class() -> Any:
                 )
             )
         return _load(asked)
-    return next((_load(name) for name in _candidates() if _works(name)), None)
+    return next((_load(name) for name in _candidates() if works(name)), None)
 
 
 def _candidates() -> list[str]:
@@ -93,7 +93,7 @@ def _candidates() -> list[str]:
     return [*screen, *(("egl", "osmesa") if card else ("osmesa", "egl"))]
 
 
-def _works(name: str) -> bool:
+def works(name: str) -> bool:
     """Try it in a process of its own: a missing driver may end the process, not just raise."""
     environment = {**os.environ, "MUJOCO_GL": name}
     environment.pop("PYOPENGL_PLATFORM", None)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -109,7 +110,7 @@ def frames(
         data.qpos[:] = qpos[k]
         mujoco.mj_kinematics(model, data)
         centres[k] = data.xpos[body]
-    middle, size = _bounds(model, data)  # of the first state, which was set last
+    middle, size = bounds(model, data)  # of the first state, which was set last
     centres = _smooth(centres) + [0.0, 0.0, middle[2] - centres[0, 2]]
     camera = mujoco.MjvCamera()
     camera.azimuth, camera.elevation, camera.distance = azimuth, -13.0, 2.1 * size / zoom
@@ -152,7 +153,7 @@ def render(
     """
     pictures = frames(model, qpos, width=width, height=height, follow=follow)
     if text:
-        pictures = (_write_on(picture, text) for picture in pictures)
+        pictures = (write_on(picture, text) for picture in pictures)
     return write_mp4(pictures, Path(path), fps)
 
 
@@ -270,7 +271,7 @@ def _followed(model: mujoco.MjModel, name: str | None) -> int:
     return known.index(name)
 
 
-def _bounds(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, float]:
+def bounds(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[np.ndarray, float]:
     """Middle (3,) and largest side [m] of the box around everything but the world's own geoms."""
     moving = model.geom_bodyid > 0
     if not moving.any():
@@ -288,12 +289,21 @@ def _smooth(path: np.ndarray, window: int = 31) -> np.ndarray:
     return np.stack([np.convolve(padded[:, i], kernel, "valid") for i in range(path.shape[1])], axis=1)
 
 
-def _write_on(picture: np.ndarray, text: str) -> np.ndarray:
-    from PIL import Image, ImageDraw, ImageFont
+def write_on(picture: np.ndarray, text: str) -> np.ndarray:
+    """The picture with lines of text in its upper left corner, in letters of one width."""
+    from PIL import Image, ImageDraw
 
     image = Image.fromarray(picture)
-    ImageDraw.Draw(image).text((12, 8), text, fill=(30, 34, 40), font=ImageFont.load_default(size=16))
+    ImageDraw.Draw(image).text((12, 8), text, fill=(30, 34, 40), font=_font())
     return np.asarray(image)
+
+
+@cache
+def _font() -> Any:
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSansMono.ttf", 14)
 
 
 def for_pictures(model: mujoco.MjModel, width: int, height: int) -> mujoco.MjModel:

@@ -17,14 +17,16 @@ from robopolicy.env.adapters import SB3VecEnv
 from robopolicy.errors import UserError
 from robopolicy.learn.policy import gaussian_log_prob
 from robopolicy.learn.ppo import PPO, NonFiniteError, PPOConfig, gae
-from tests.toy import PointMass
+from tests.toy import PointMass, ToyStep
 
 SMALL = PPOConfig(horizon=8, epochs=2, minibatches=2, hidden_actor=(16,), hidden_critic=(16,))
 ITERATION = 16 * SMALL.horizon  # time steps
 
 
 def make(config: PPOConfig = SMALL, env: PointMass | None = None, seed: int | None = 3, **settings) -> PPO:
-    return PPO(env=PointMass(16, max_episode_steps=5) if env is None else env, config=config, seed=seed, **settings)
+    return PPO(
+        env=PointMass(16, max_episode_steps=5) if env is None else env, config=config, seed=seed, **settings
+    )
 
 
 def weights(model: PPO) -> torch.Tensor:
@@ -45,11 +47,13 @@ def test_gae_by_hand():
     # one environment; gamma 0.5, lambda 0.5; step 1 terminates, step 2 is truncated, step 3 runs on
     rewards = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
     values = torch.tensor([[10.0], [20.0], [30.0], [40.0]])
-    next_values = torch.tensor([[20.0], [999.0], [60.0], [50.0]])  # 999 is beyond a terminal state: never used
+    next_values = torch.tensor(
+        [[20.0], [999.0], [60.0], [50.0]]
+    )  # 999 is beyond a terminal state: never used
     terminated = torch.tensor([[0], [1], [0], [0]], dtype=torch.bool)
     done = torch.tensor([[0], [1], [1], [0]], dtype=torch.bool)
     advantages, returns = gae(rewards, values, next_values, terminated, done, 0.5, 0.5)
-    # delta = 1+10-10=1, 2-20=-18, 3+30-30=3, 4+25-40=-11; step 0 adds 0.25 * step 1; nothing crosses 1|2 and 2|3
+    # delta = 1+10-10=1, 2-20=-18, 3+30-30=3, 4+25-40=-11; step 0 adds 0.25 * step 1; nothing crosses 1|2, 2|3
     assert advantages.flatten().tolist() == [1.0 - 0.25 * 18.0, -18.0, 3.0, -11.0]
     assert returns.flatten().tolist() == [6.5, 2.0, 33.0, 29.0]
 
@@ -92,7 +96,7 @@ def test_gae_equals_stable_baselines_where_nothing_is_cut():
 
 
 class Corridor:
-    """Every state is its own number, so that a test knows which one was valued; cut after 3 steps, never terminal."""
+    """Every place is its own number, so that a test sees which was valued; cut after 3 steps."""
 
     num_envs, num_actions, actor_dim, critic_dim, max_episode_steps, action_clip = 4, 1, 1, 1, 3, 1.0
     device = torch.device("cpu")
@@ -108,15 +112,11 @@ class Corridor:
         return self._obs(self.place)
 
     def step(self, action: torch.Tensor):
-        from tests.toy import ToyStep
-
         true_last = self.place + 1.0
         truncated = true_last >= 3.0
         self.place = torch.where(truncated, 0.0, true_last)
         never = torch.zeros(4, dtype=torch.bool)
-        return ToyStep(
-            self._obs(self.place), torch.ones(4), never, truncated, self._obs(true_last), None, {}
-        )
+        return ToyStep(self._obs(self.place), torch.ones(4), never, truncated, self._obs(true_last), None, {})
 
 
 def test_a_cut_episode_is_worth_the_value_of_its_true_last_observation():
@@ -126,7 +126,7 @@ def test_a_cut_episode_is_worth_the_value_of_its_true_last_observation():
     collect(model)
     b, value = model.rollout_buffer, model.rollout_buffer.samples.value
     assert b.truncated.all(1).tolist() == [False, False, True, False]
-    # with lambda 0 the return is r + gamma V(next): the third step leads to place 3, not to 2 or, after reset, to 0
+    # with lambda 0 the return is r + gamma V(next): step 2 leads to place 3, not 2 nor, after its reset, 0
     torch.testing.assert_close(b.samples.returns[2], torch.full((4,), 1.0 + 0.5 * 300.0))
     # and elsewhere to the value of the next observation acted on
     torch.testing.assert_close(b.samples.returns[0], 1.0 + 0.5 * value[1])
@@ -171,7 +171,10 @@ def test_rollout_holds_what_happened():
 
 
 def test_the_first_gradient_step_starts_at_ratio_one():
-    for iterations in (1, 3):  # on the first rollout the normaliser is new; later it must not have moved in between
+    for iterations in (
+        1,
+        3,
+    ):  # on the first rollout the normaliser is new; later it must not have moved in between
         model = make().learn(ITERATION * (iterations - 1)) if iterations > 1 else make()
         collect(model)
         rows = model.rollout_buffer.rows.flatten(0, 1)
@@ -223,7 +226,9 @@ def test_one_gradient_step_equals_a_plain_implementation():
     raw_actor, raw_critic = b.raw_actor.flatten(0, 1).clone(), b.raw_critic.flatten(0, 1).clone()
     model.train()
 
-    value, log_prob, entropy = twin.evaluate_actions({"actor": raw_actor, "critic": raw_critic}, flat["action"])
+    value, log_prob, entropy = twin.evaluate_actions(
+        {"actor": raw_actor, "critic": raw_critic}, flat["action"]
+    )
     ratio, advantage, old = (log_prob - flat["log_prob"]).exp(), flat["advantage"], flat["value"]
     policy_loss = -torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()
     value = value.squeeze(-1)
@@ -272,7 +277,9 @@ def test_linear_schedule_follows_the_progress():
 
 
 def test_std_floor_holds_during_learning():
-    config = replace(SMALL, initial_std=0.3, min_std=0.29, learning_rate=1e-2, schedule="constant", entropy_coef=-1.0)
+    config = replace(
+        SMALL, initial_std=0.3, min_std=0.29, learning_rate=1e-2, schedule="constant", entropy_coef=-1.0
+    )
     model = make(config).learn(4 * ITERATION)
     torch.testing.assert_close(model.policy.log_std.exp(), torch.full((2,), 0.29))
 
@@ -332,7 +339,7 @@ def test_state_of_another_shape_is_refused_by_name():
     state = make().learn(ITERATION).training_state()
     with pytest.raises(UserError, match="16 environments, this one 8"):
         make(env=PointMass(8)).load_training_state(state)
-    with pytest.raises(UserError, match=r"(?s)does not fit this task.*actor\.0\.weight"):
+    with pytest.raises(UserError, match=r"does not fit this task.*actor\.0\.weight"):
         make(replace(SMALL, hidden_actor=(32,))).load_training_state(state)
 
 
@@ -348,7 +355,8 @@ def test_saved_model_loads_predicts_and_goes_on(tmp_path):
     assert alone.config == model.config
     assert alone.rate.item() == model.rate.item()
 
-    further = PPO.load(tmp_path / "model.zip", env=PointMass(32, max_episode_steps=5))  # also another number
+    other = SB3VecEnv(PointMass(32, max_episode_steps=5))  # also another number of environments
+    further = PPO.load(tmp_path / "model.zip", env=other)
     further.learn(2 * 32 * SMALL.horizon, reset_num_timesteps=False)
     assert further.num_timesteps == 2 * ITERATION + 2 * 32 * SMALL.horizon
     assert further.policy.optimizer.param_groups[0]["lr"] is further.rate
@@ -377,7 +385,13 @@ def test_callbacks_logger_and_evaluate_policy(tmp_path):
     assert calls == (["start"] + ["step"] * 8 + ["end"]) * 2
     assert len(list((tmp_path / "saved").glob("*.zip"))) == 2
     header = (tmp_path / "progress.csv").read_text().splitlines()[0]
-    for name in ("train/kl", "train/learning_rate", "train/value_loss", "env/distance", "rollout/ep_rew_mean"):
+    for name in (
+        "train/kl",
+        "train/learning_rate",
+        "train/value_loss",
+        "env/distance",
+        "rollout/ep_rew_mean",
+    ):
         assert name in header
     assert list(tmp_path.glob("events.out.tfevents*"))
     returns, lengths = evaluate_policy(
@@ -437,7 +451,11 @@ def test_a_prior_mixes_in_and_learns():
 
 @pytest.mark.parametrize(
     ("field", "key", "column"),
-    [("actor observation", "obs", 1), ("final critic observation", "final_obs", 2), ("reward", "reward", None)],
+    [
+        ("actor observation", "obs", 1),
+        ("final critic observation", "final_obs", 2),
+        ("reward", "reward", None),
+    ],
 )
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_the_first_bad_number_is_named(field, key, column, value):
@@ -457,17 +475,15 @@ def test_the_first_bad_number_is_named(field, key, column, value):
 
     env.step = step  # type: ignore[method-assign]
     model = make(env=env)
-    before = None
+    model.learn(ITERATION)
+    before = weights(model)
     with pytest.raises(NonFiniteError) as caught:
-        model.learn(ITERATION)
-        before = weights(model)
         model.learn(ITERATION, reset_num_timesteps=False)
     error = caught.value
     # an observation is acted on in the step after the one that gave it
     assert (error.field, error.env_index, error.step) == (field, 11, 4 if field == "actor observation" else 3)
     for part in (field, "environment 11", f"step {error.step} of the rollout", "1 of 16 environments"):
         assert part in str(error)
-    assert before is not None
     assert torch.equal(weights(model), before)  # caught before anything learned from it
 
 
@@ -513,8 +529,10 @@ def test_wrong_settings_are_named(change, message):
 
 
 def test_wrapped_environments_are_refused():
+    with pytest.warns(UserWarning, match="already wrapped"):
+        wrapped = VecMonitor(SB3VecEnv(PointMass(16)))
     with pytest.raises(TypeError, match="VecMonitor"):
-        PPO(env=VecMonitor(SB3VecEnv(PointMass(16))), config=SMALL)  # type: ignore[arg-type]
+        PPO(env=wrapped, config=SMALL)  # type: ignore[arg-type]
 
 
 # ---- and it learns
@@ -526,5 +544,5 @@ def test_the_point_mass_is_learned():
     before, _ = evaluate_policy(model, test_env, n_eval_episodes=32)
     model.learn(20 * 64 * 16)
     after, _ = evaluate_policy(model, test_env, n_eval_episodes=32)
-    assert before < 1.5  # staying put gives about 1
-    assert after > 3.0  # the best possible is about 3.8
+    assert np.mean(before) < 1.5  # staying put gives about 1
+    assert np.mean(after) > 3.0  # the best possible is about 3.8

@@ -2,6 +2,7 @@
 
 import mujoco
 import numpy as np
+
 from robopolicy.motion.clip import Clip, velocities
 from robopolicy.robot import RobotModel
 
@@ -24,7 +25,18 @@ def arc_state(times: np.ndarray, period: float, vx: float = 0.5, wz: float = 0.4
     swing = 2 * np.pi * times / period
     height = 0.3 + 0.01 * np.sin(swing)
     return np.stack(
-        [x, y, height, np.cos(yaw / 2), zero, zero, np.sin(yaw / 2), 0.3 * np.sin(swing), 0.2 * np.cos(swing)], axis=1
+        [
+            x,
+            y,
+            height,
+            np.cos(yaw / 2),
+            zero,
+            zero,
+            np.sin(yaw / 2),
+            0.3 * np.sin(swing),
+            0.2 * np.cos(swing),
+        ],
+        axis=1,
     )
 
 
@@ -49,7 +61,10 @@ def foot_bottoms(model: RobotModel, qpos: np.ndarray) -> tuple[np.ndarray, np.nd
                 else:
                     assert mj.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX
                     signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
-                    corners = data.geom_xpos[geom] + (signs * mj.geom_size[geom]) @ data.geom_xmat[geom].reshape(3, 3).T
+                    corners = (
+                        data.geom_xpos[geom]
+                        + (signs * mj.geom_size[geom]) @ data.geom_xmat[geom].reshape(3, 3).T
+                    )
                     low = min(low, corners[:, 2].min())
             row.append(low)
         heights.append(row)

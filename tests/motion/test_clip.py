@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 import pytest
 from motion_clips import arc_state, make_arc
+
 from robopolicy.errors import UserError
 from robopolicy.motion import clip as clip_module
 from robopolicy.motion.clip import Clip, estimate_cycle, list_clips, load_clips, velocities
@@ -16,7 +17,13 @@ from robopolicy.motion.pose import move, power2, quat_conj, quat_log, quat_mul
 def write(path, **changes):
     """A small good file with some fields changed; None leaves a field out."""
     c = make_arc()
-    fields = {"fps": c.fps, "joint_names": np.array(c.joint_names), "qpos": c.qpos, "qvel": c.qvel, "loop": True}
+    fields = {
+        "fps": c.fps,
+        "joint_names": np.array(c.joint_names),
+        "qpos": c.qpos,
+        "qvel": c.qvel,
+        "loop": True,
+    }
     fields |= changes
     np.savez(path, **{k: v for k, v in fields.items() if v is not None})
     return path
@@ -86,7 +93,9 @@ def test_files_that_are_no_clips(tmp_path):
     (tmp_path / "text.npz").write_text("hello")
     good = write(tmp_path / "good.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(good[: len(good) // 2])
-    (tmp_path / "flipped.npz").write_bytes(good[:2000] + bytes(b ^ 255 for b in good[2000:2100]) + good[2100:])
+    (tmp_path / "flipped.npz").write_bytes(
+        good[:2000] + bytes(b ^ 255 for b in good[2000:2100]) + good[2100:]
+    )
     np.save(tmp_path / "bare.npy", np.zeros(3))
     np.savez(tmp_path / "pickled.npz", fps=np.array({"a": 1}, dtype=object))
     for name in ("text.npz", "cut.npz", "flipped.npz", "bare.npy", "pickled.npz", "absent.npz"):
@@ -194,7 +203,9 @@ def test_resampling_keeps_time(arc, loop, dt):
     assert np.abs(planar).max() < 2e-3
     assert np.isclose(new.fps, 1 / dt)
     if loop:
-        assert np.isclose(new.duration % 2.0, 0.0, atol=1e-6) or np.isclose(new.duration % 2.0, 2.0, atol=1e-6)
+        assert np.isclose(new.duration % 2.0, 0.0, atol=1e-6) or np.isclose(
+            new.duration % 2.0, 2.0, atol=1e-6
+        )
     else:
         assert new.duration <= 39 / 20 + 1e-9
         assert new.duration > 39 / 20 - dt
@@ -226,7 +237,9 @@ def test_cycle_is_the_displacement(arc):
     truth = arc_state(np.array([2.0]), 2.0)[0]
     np.testing.assert_allclose(arc.cycle(), [truth[0], truth[1], 0.8], atol=1e-4)
     np.testing.assert_allclose(estimate_cycle(arc.qpos), [truth[0], truth[1], 0.8], atol=1e-4)
-    np.testing.assert_allclose(move(arc.qpos[:1], power2(arc.cycle(), 2))[0, :2], arc_state(np.array([4.0]), 2.0)[0, :2], atol=1e-3)
+    np.testing.assert_allclose(
+        move(arc.qpos[:1], power2(arc.cycle(), 2))[0, :2], arc_state(np.array([4.0]), 2.0)[0, :2], atol=1e-3
+    )
 
 
 def test_split_is_in_time_and_open(arc):

@@ -34,8 +34,8 @@ def test_our_own_clips_are_clean_also_resampled_and_split(robot, request):
     model = request.getfixturevalue(robot)
     for clip in load_clips(robot, "*"):
         assert check(clip, model) == [], clip.name
-    for clip in (*clip.split(), clip.resample(1 / 60)):
-        assert check(clip, model) == [], clip.name
+        for part in (*clip.split(), clip.resample(1 / 60)):
+            assert check(part, model) == [], part.name
 
 
 def test_not_a_number(walk, droid):
@@ -66,7 +66,7 @@ def test_every_second_frame_duplicated(walk, droid):
     qpos = np.repeat(walk.qpos[::2], 2, axis=0)
     for loop in (True, False):
         found = kinds(changed(walk, qpos, loop=loop), droid)
-        assert set(found["duplicated frames"].frames) >= set(range(1, 127, 2))
+        assert set(found["duplicated frames"].frames) >= set(range(3, 127, 2))
 
 
 def test_one_duplicated_frame(walk, droid):
@@ -132,8 +132,9 @@ def test_joint_speed(walk, droid):
 def test_foot_sliding(walk, droid):
     qpos = walk.qpos.copy()
     qpos[:, 0] *= 1.4  # the base runs ahead of its feet at 0.12 m/s
-    found = kinds(changed(walk, qpos, loop=False), droid)
-    assert "l_foot slides at up to 0.1" in found["foot sliding"].detail
+    found = [d for d in check(changed(walk, qpos, loop=False), droid) if d.kind == "foot sliding"]
+    assert [d.detail[:26] for d in found] == ["l_foot slides at up to 0.1", "r_foot slides at up to 0.1"]
+    assert all(len(d.frames) > 60 for d in found)
 
 
 def test_penetration_and_floating(walk, droid):

@@ -2,6 +2,7 @@
 
 import mujoco
 import numpy as np
+
 from robopolicy.motion import pose
 
 RNG = np.random.default_rng(0)

@@ -155,7 +155,7 @@ def test_unwritable_film_is_named(droid, walk, no_opengl, tmp_path):
 def test_a_broken_opengl_is_named_with_its_package(monkeypatch):
     opengl.context_class.cache_clear()
     monkeypatch.setenv("MUJOCO_GL", "osmesa")
-    monkeypatch.setattr(opengl, "_works", lambda name: False)
+    monkeypatch.setattr(opengl, "works", lambda name: False)
     with pytest.raises(UserError, match="MUJOCO_GL=osmesa does not work here: apt install libosmesa6"):
         opengl.context_class()
     opengl.context_class.cache_clear()
@@ -164,6 +164,6 @@ def test_a_broken_opengl_is_named_with_its_package(monkeypatch):
 def test_without_opengl_rays_are_cast(monkeypatch):
     opengl.context_class.cache_clear()
     monkeypatch.delenv("MUJOCO_GL", raising=False)
-    monkeypatch.setattr(opengl, "_works", lambda name: False)
+    monkeypatch.setattr(opengl, "works", lambda name: False)
     assert opengl.context_class() is None
     opengl.context_class.cache_clear()

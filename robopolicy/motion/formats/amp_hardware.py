@@ -158,6 +158,13 @@ def _check_rate(path: Path, frames: np.ndarray, qpos: np.ndarray, fps: float, or
         ("base velocities", frames[:, LINEAR], linear),
         ("joint velocities", frames[:, SPEEDS][:, order], truth[:, 6:]),
     ):
+        if not given.any():
+            warnings.warn(
+                f"{path}: the file's {what} are all zero: FrameDuration could not be checked",
+                FrameRateWarning,
+                stacklevel=3,
+            )
+            continue
         ratio = float((given * computed).sum() / max((computed**2).sum(), 1e-12))
         if abs(ratio - 1) > RATE_TOLERANCE and (computed**2).mean() > 1e-4:
             warnings.warn(

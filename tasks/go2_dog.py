@@ -1,0 +1,35 @@
+"""Go2 moves like a real dog: AMP on captured motion, without a gait clock.
+
+The captures are not part of the project. With the six clips of AMP_for_hardware (datasets/mocap_motions) in a folder:
+
+    for f in mocap_motions/*.txt; do
+        robopolicy clip import $f --robot go2 --output clips/dog/$(basename $f .txt).npz
+    done
+    robopolicy train go2_dog
+"""
+
+from dataclasses import replace
+
+from robopolicy.env.command import Command
+from robopolicy.motion.prior import Prior
+from robopolicy.task import Task, load_task, term
+from robopolicy.terms import rewards
+
+
+def task() -> Task:
+    plain = load_task("go2_velocity")
+    observations = {name: o for name, o in plain.observations.items() if name != "gait_phase"}
+    return replace(
+        plain,
+        command=Command(ranges={"vx": (0.0, 1.0), "vy": (-0.1, 0.1), "wz": (-1.0, 1.0)}, zero=0.0, from_clips=0.5),
+        observations=observations,
+        rewards={
+            "velocity": term(1.5, rewards.track_linear_velocity, std=0.3),
+            "yaw": term(0.8, rewards.track_yaw_rate, std=0.4),
+            "torque": term(-0.2, rewards.torque),
+            "action_rate": term(-0.05, rewards.action_rate),
+            "limits": term(-1.0, rewards.joint_limits),
+            "slip": term(-0.05, rewards.foot_slip),
+        },
+        prior=Prior(clips=("clips/dog/*.npz",), weight=0.5, reward_scale=2.0, input_noise=0.3),
+    )

@@ -1,0 +1,30 @@
+"""Go2 follows a velocity command in the style of our own trot clips."""
+
+from dataclasses import replace
+
+from robopolicy.env.command import Command
+from robopolicy.motion.prior import Prior
+from robopolicy.task import Gait, Task, load_task, term
+from robopolicy.terms import rewards
+
+TROT = (0.0, 0.5, 0.5, 0.0)  # phase of FL, FR, RL, RR
+
+
+def task() -> Task:
+    plain = load_task("go2_velocity")
+    return replace(
+        plain,
+        command=Command(ranges={"vx": (-0.4, 1.0), "vy": (-0.3, 0.3), "wz": (-0.8, 0.8)}, from_clips=0.3),
+        gait=Gait(period_s=0.48, standing_speed=0.1),
+        # The clips shape posture and gait, so that only what they cannot say is left to rewards.
+        rewards={
+            "velocity": term(1.5, rewards.track_linear_velocity, std=0.3),
+            "yaw": term(0.8, rewards.track_yaw_rate, std=0.4),
+            "clock": term(0.4, rewards.foot_clock, offsets=TROT, duty=0.55, height=0.07, std=0.04),
+            "torque": term(-0.2, rewards.torque),
+            "action_rate": term(-0.05, rewards.action_rate),
+            "limits": term(-1.0, rewards.joint_limits),
+            "slip": term(-0.05, rewards.foot_slip),
+        },
+        prior=Prior(clips=("trot_*", "stand"), weight=0.4, reward_scale=2.0, input_noise=0.3),
+    )
