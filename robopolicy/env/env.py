@@ -9,7 +9,7 @@ from robopolicy.env.state import State
 from robopolicy.motion.reference import Reference
 from robopolicy.robot import RobotModel, load_robot
 from robopolicy.sim.cpu import CpuSimulation
-from robopolicy.sim.simulation import Simulation
+from robopolicy.sim.simulation import Rows, Simulation
 from robopolicy.task import Observation, Task
 from robopolicy.terms.randomizers import Draft
 
@@ -88,9 +88,6 @@ class Env:
         self.held_command = False
         self._bind()
         self._allocate()
-        self.state = first = self.snapshot()
-        self.actor_dim = sum(self._size(o, first) for o in task.observations.values())
-        self.critic_dim = self.actor_dim + sum(self._size(o, first) for o in task.privileged.values())
 
     # The step
 
@@ -101,13 +98,17 @@ class Env:
             stagger: Begin at random ages, so that the episodes do not all end at once.
         """
         everyone = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
-        self._begin_episodes(everyone)
+        obs = {
+            "actor": torch.zeros(self.num_envs, self.actor_dim, device=self.device),
+            "critic": torch.zeros(self.num_envs, self.critic_dim, device=self.device),
+        }
+        self._draw_noise()
+        self._begin_episodes(everyone, obs)
         if stagger:
             ages = torch.randint(self.max_episode_steps, (self.num_envs,), generator=self.generator, device=self.device)
             self.age.copy_(ages)
         self.state = self.snapshot()
-        self._forget(everyone, self.state)
-        return self._observe(self.state, everyone)
+        return obs
 
     def step(self, action: Tensor) -> Step:
         """Advance every robot by one control period.
@@ -119,7 +120,6 @@ class Env:
         self._act(action)
         self.age += 1
         self.phase.copy_(torch.remainder(self.phase + self.control_dt / self.task.gait.period_s, 1.0))
-        nobody = torch.zeros_like(self.moving)
 
         self.state = state = self.snapshot()
         diverged = self.sim.diverged().to(self.device)
@@ -129,22 +129,21 @@ class Env:
         log["falls"] = terminated.float().mean()
         log["diverged"] = diverged.float().mean()
         motion, valid = self._motion(state, diverged)
-        final_obs = self._observe(state, nobody)
 
         done = terminated | truncated
-        self._resample_commands()
-        self._begin_episodes(done)
-        begun = self.snapshot()
-        self._forget(done, begun)
-        obs = self._observe(begun, done, again=True)
+        self._resample_commands(~done)
+        self._draw_noise()
+        final_obs = self._observe(state)
+        obs = {name: value.clone() for name, value in final_obs.items()}
+        self._begin_episodes(done, obs)
         return Step(obs, reward, terminated, truncated, final_obs, motion, valid, log)
 
     def hold_command(self, command: Tensor) -> dict[str, Tensor]:
         """Give every robot a command (N, C) that stays; returns what they observe then."""
         self.held_command = True
         self.command.copy_(command)
-        self._update_moving()
-        return self._observe(self.snapshot(), torch.zeros_like(self.moving), again=True)
+        self.moving.copy_(self._asks_to_move(self.command))
+        return self._observe(self.snapshot(), again=True)
 
     # Parts of the step
 
@@ -161,36 +160,37 @@ class Env:
         if self.nominal or (push.velocity == 0 and push.yaw_rate == 0):
             return
         self.push_timer -= self.control_dt
-        due = self.push_timer <= 0
         strength = torch.tensor([push.velocity, push.velocity, 0, 0, 0, push.yaw_rate], device=self.device)
-        change = strength * self._uniform(-1, 1, 6)
-        base = self.qvel[:, :6]
-        base.copy_(torch.where(due.unsqueeze(-1), base + change, base))
-        self.push_timer.copy_(torch.where(due, self._uniform(*push.interval_s), self.push_timer))
 
-    def snapshot(self) -> State:
-        gain, bias, limit = self._gains
+        def kick(rows: Rows, n: int) -> dict[str, Tensor]:
+            change = strength * self._uniform(n, -1, 1, 6)
+            return {"base": self.qvel[rows, :6] + change, "timer": self._uniform(n, *push.interval_s)}
+
+        self.sim.assign(self.push_timer <= 0, {"base": self.qvel[:, :6], "timer": self.push_timer}, kick)
+
+    def snapshot(self, rows: Rows = slice(None)) -> State:
+        """The present state of some robots, by default all."""
         return State(
             robot=self.robot,
             control_dt=self.control_dt,
-            qpos=self.qpos.float(),
-            qvel=self.qvel.float(),
-            foot_pos_w=self._site_xpos[:, self._feet].float(),
-            foot_clearance=self._sensordata[:, self._clearance].float(),
-            body_velocity=self._cvel[:, self._foot_bodies].float(),
-            tree_com_w=self._subtree_com[:, self.robot.base_body].float(),
-            action=self.action,
-            previous_action=self.previous_action,
-            target=self.target,
-            command=self.command,
-            phase=self.phase,
-            moving=self.moving,
-            age=self.age,
-            kp=gain[..., 0].float(),
-            kd=-bias[..., 2].float(),
-            torque_limit=limit[..., 1].float(),
-            encoder_offset=self.encoder_offset,
-            imu_rotation=self.imu_rotation,
+            qpos=self.qpos[rows].float(),
+            qvel=self.qvel[rows].float(),
+            foot_pos_w=self._site_xpos[rows][:, self._feet].float(),
+            foot_clearance=self._sensordata[rows][:, self._clearance].float(),
+            body_velocity=self._cvel[rows][:, self._foot_bodies].float(),
+            tree_com_w=self._subtree_com[rows][:, self.robot.base_body].float(),
+            action=self.action[rows],
+            previous_action=self.previous_action[rows],
+            target=self.target[rows],
+            command=self.command[rows],
+            phase=self.phase[rows],
+            moving=self.moving[rows],
+            age=self.age[rows],
+            kp=self.kp[rows],
+            kd=self.kd[rows],
+            torque_limit=self.torque_limit[rows],
+            encoder_offset=self.encoder_offset[rows],
+            imu_rotation=self.imu_rotation[rows],
             default_pose=self.default_pose,
             lower=self.lower,
             upper=self.upper,
@@ -218,8 +218,8 @@ class Env:
         if self.reference is None:
             return None, None
         self.window.copy_(torch.cat((self.window[:, 1:], state.motion.unsqueeze(1)), dim=1))
-        valid = (self.window_age + 2 >= self.window.shape[1]) & ~diverged
         self.window_age += 1
+        valid = (self.window_age + 1 >= self.window.shape[1]) & ~diverged
         return self.style_input(self.window, self.command), valid
 
     def style_input(self, window: Tensor, command: Tensor) -> Tensor:
@@ -227,114 +227,110 @@ class Env:
         flat = window.flatten(1)
         return torch.cat((flat, command), dim=-1) if self.task.prior.see_command else flat
 
-    def _observe(self, state: State, fresh: Tensor, again: bool = False) -> dict[str, Tensor]:
+    def _observe(self, state: State, rows: Rows = slice(None), fresh: bool = False, again: bool = False) -> dict[str, Tensor]:
         """Both observations.
 
         Args:
-            state: The robots.
-            fresh: Whose episode has just begun: their histories are filled with this value.
-            again: The same instant as the last call, so that its latest entries are replaced and its noise stays.
+            state: The robots of ``rows``.
+            rows: Which they are.
+            fresh: Their episode has just begun: histories are filled with the present.
+            again: The same instant as before, so that the latest entry of a history is replaced.
         """
-        clean = [self._term(name, o, state, fresh, again) for name, o in self.task.observations.items()]
-        actor = torch.cat(clean, dim=-1)
-        privileged = [o.scale * o.function(state, **o.params) for o in self.task.privileged.values()]
+        terms = self.task.observations.items()
+        actor = torch.cat([self._term(name, term, state, rows, fresh, again) for name, term in terms], dim=-1)
+        privileged = [t.scale * t.function(state, **t.params) for t in self.task.privileged.values()]
         critic = torch.cat((actor, *privileged), dim=-1)
-        if not self.nominal:
-            if not again:
-                self._noise = self._uniform(-1, 1, actor.shape[1]) * self._noise_width
-            actor = actor + self._noise
-        return {"actor": actor, "critic": critic}
+        return {"actor": actor if self.nominal else actor + self._noise[rows], "critic": critic}
 
-    def _term(self, name: str, term: Observation, state: State, fresh: Tensor, again: bool) -> Tensor:
+    def _term(self, name: str, term: Observation, state: State, rows: Rows, fresh: bool, again: bool) -> Tensor:
         value = term.scale * term.function(state, **term.params)
         if term.history == 1:
             return value
-        past = self._history.get(name)
-        if past is None:
-            past = value.unsqueeze(1).repeat(1, term.history, 1)
-        kept = past[:, :-1] if again else past[:, 1:]
-        moved = torch.cat((kept, value.unsqueeze(1)), dim=1)
-        self._history[name] = torch.where(fresh[:, None, None], value.unsqueeze(1), moved)
-        return self._history[name].flatten(1)
+        past = self._history[name]
+        if fresh:
+            past[rows] = value.unsqueeze(1).expand(-1, term.history, -1)
+        else:
+            kept = past[rows, :-1] if again else past[rows, 1:]
+            past[rows] = torch.cat((kept, value.unsqueeze(1)), dim=1)
+        return past[rows].flatten(1)
 
-    def _resample_commands(self) -> None:
+    def _draw_noise(self) -> None:
+        if not self.nominal:
+            self._noise = self._noise_width * self._uniform(self.num_envs, -1, 1, len(self._noise_width))
+
+    def _resample_commands(self, mask: Tensor) -> None:
+        """Draw a new command where the time of the old one is up and ``mask`` (N,) is true."""
         if self.held_command:
             return
         self.command_timer -= self.control_dt
-        due = self.command_timer <= 0
-        self._command(due, self._draw_commands())
-        self.command_timer.copy_(torch.where(due, self._uniform(*self.task.command.resample_s), self.command_timer))
+        targets = {"command": self.command, "moving": self.moving, "command_timer": self.command_timer}
+        self.sim.assign((self.command_timer <= 0) & mask, targets, lambda _, n: self._new_command(self._draw_commands(n)))
 
-    def _draw_commands(self) -> Tensor:
+    def _draw_commands(self, n: int) -> Tensor:
         from_clips = self.reference is not None and self.task.command.is_velocity
-        clip_commands = self.reference.command if from_clips else None
-        return self.task.command.draw(self.num_envs, self.generator, clip_commands)
+        clip_commands = self.reference.command if from_clips and self.reference is not None else None
+        return self.task.command.draw(n, self.generator, clip_commands)
 
-    def _command(self, mask: Tensor, command: Tensor) -> None:
-        self.command.copy_(torch.where(mask.unsqueeze(-1), command, self.command))
-        self._update_moving()
+    def _new_command(self, command: Tensor) -> dict[str, Tensor]:
+        timer = self._uniform(len(command), *self.task.command.resample_s)
+        return {"command": command, "moving": self._asks_to_move(command), "command_timer": timer}
 
-    def _update_moving(self) -> None:
-        self.moving.copy_(self.command[:, :3].norm(dim=-1) > self.task.gait.standing_speed)
+    def _asks_to_move(self, command: Tensor) -> Tensor:
+        return command[:, :3].norm(dim=-1) > self.task.gait.standing_speed
 
-    def _begin_episodes(self, mask: Tensor) -> None:
-        """Draw a new robot, a new start and a new command where ``mask`` (N,) is true."""
-        self.sim.reset(mask)
-        self.sim.assign(mask, self._targets, self._draw_parameters)
-        qpos, qvel, phase, command = self._starts()
-        rows = mask.unsqueeze(-1)
-        self.qpos.copy_(torch.where(rows, qpos.to(self.qpos.dtype), self.qpos))
-        self.qvel.copy_(torch.where(rows, qvel.to(self.qvel.dtype), self.qvel))
-        self.phase.copy_(torch.where(mask, phase, self.phase))
-        pose = torch.clamp((qpos[:, 7:] - self.default_pose) / self.action_scale, -self.action_clip, self.action_clip)
-        self.action.copy_(torch.where(rows, pose, self.action))
-        self.previous_action.copy_(torch.where(rows, pose, self.previous_action))
-        self.target.copy_(torch.where(rows, qpos[:, 7:], self.target))
-        self.age.copy_(torch.where(mask, 0, self.age))
-        if not self.held_command:
-            self._command(mask, command)
-            fresh = self._uniform(*self.task.command.resample_s)
-            self.command_timer.copy_(torch.where(mask, fresh, self.command_timer))
-        if not self.nominal:
-            self.push_timer.copy_(torch.where(mask, self._uniform(*self.task.push.interval_s), self.push_timer))
-        self.sim.hold(mask, self.target - self.encoder_offset)
-        self.sim.forward(mask)
+    def _begin_episodes(self, mask: Tensor, obs: dict[str, Tensor]) -> None:
+        """Draw a new robot, a new start and a new command where ``mask`` (N,) is true; write what is then seen."""
+        sim = self.sim
+        sim.reset(mask)
+        sim.assign(mask, self._parameters, lambda _, n: self._draw_parameters(n))
+        sim.update_model(mask)
+        sim.assign(mask, self._states, lambda _, n: self._draw_start(n))
+        sim.hold(mask, self.target - self.encoder_offset)
+        sim.forward(mask)
 
-    def _forget(self, mask: Tensor, state: State) -> None:
-        """Fill the style window with the present where ``mask`` (N,) is true."""
-        if self.reference is None:
-            return
-        now = state.motion.unsqueeze(1)
-        self.window.copy_(torch.where(mask[:, None, None], now, self.window))
-        self.window_age.copy_(torch.where(mask, 0, self.window_age))
+        def look(rows: Rows, n: int) -> dict[str, Tensor]:
+            state = self.snapshot(rows)
+            seen = self._observe(state, rows, fresh=True)
+            if self.reference is not None:
+                seen["window"] = state.motion.unsqueeze(1).expand(-1, self.reference.window, -1)
+            return seen
 
-    def _starts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """First states of episodes: (N, nq), (N, nv), phases (N,) and commands (N, C)."""
-        n = self.num_envs
+        sim.assign(mask, obs | ({"window": self.window} if self.reference is not None else {}), look)
+
+    def _draw_start(self, n: int) -> dict[str, Tensor]:
+        """First states of the episodes of ``n`` robots: home, or a moment of a clip; and everything that goes with it."""
         qpos = self._home.repeat(n, 1)
         qvel = torch.zeros(n, self.robot.mj.nv, device=self.device)
         phase = torch.zeros(n, device=self.device)
-        command = self._draw_commands()
-        if self.nominal:
-            return qpos, qvel, phase, command
-        noise = self.task.joint_noise * self._uniform(-1, 1, self.num_actions)
-        qpos[:, 7:] = torch.clamp(qpos[:, 7:] + noise, self.lower, self.upper)
-        phase = self._uniform(0, 1)
-        if self.reference is None:
-            return qpos, qvel, phase, command
-        reference = self.reference
-        frame = reference.draw(n, self.generator)
-        chosen = self._uniform(0, 1) < self.task.prior.reference_start
-        rows = chosen.unsqueeze(-1)
-        clip_qpos = reference.qpos[frame].clone()
-        clip_qpos[:, :2] = 0
-        clip_phase = reference.phase[frame]
-        qpos = torch.where(rows, clip_qpos, qpos)
-        qvel = torch.where(rows, reference.qvel[frame], qvel)
-        phase = torch.where(chosen & ~clip_phase.isnan(), clip_phase, phase)
-        if self.task.command.is_velocity:
-            command = torch.where(rows, reference.command[frame].clamp(*self._command_bounds), command)
-        return qpos, qvel, phase, command
+        command = self._draw_commands(n)
+        if not self.nominal:
+            noise = self.task.joint_noise * self._uniform(n, -1, 1, self.num_actions)
+            qpos[:, 7:] = torch.clamp(qpos[:, 7:] + noise, self.lower, self.upper)
+            phase = self._uniform(n, 0, 1)
+        if self.reference is not None and not self.nominal:
+            reference = self.reference
+            frame = reference.draw(n, self.generator)
+            chosen = self._uniform(n, 0, 1) < self.task.prior.reference_start
+            rows = chosen.unsqueeze(-1)
+            clip_qpos = reference.qpos[frame]
+            clip_qpos[:, :2] = 0
+            clip_phase = reference.phase[frame]
+            qpos = torch.where(rows, clip_qpos, qpos)
+            qvel = torch.where(rows, reference.qvel[frame], qvel)
+            phase = torch.where(chosen & ~clip_phase.isnan(), clip_phase, phase)
+            if self.task.command.is_velocity:
+                command = torch.where(rows, reference.command[frame].clamp(*self._command_bounds), command)
+        pose = torch.clamp((qpos[:, 7:] - self.default_pose) / self.action_scale, -self.action_clip, self.action_clip)
+        age = torch.zeros(n, dtype=torch.long, device=self.device)
+        start = {"qpos": qpos, "qvel": qvel, "phase": phase, "age": age}
+        start |= {"action": pose, "previous_action": pose, "target": qpos[:, 7:]}
+        if not self.held_command:
+            start |= self._new_command(command)
+        if not self.nominal:
+            start["push_timer"] = self._uniform(n, *self.task.push.interval_s)
+        if self.reference is not None:
+            start["window_age"] = age
+        return start
 
     def _draw_parameters(self, n: int) -> dict[str, Tensor]:
         """New values of every randomized field for ``n`` robots."""
@@ -343,11 +339,17 @@ class Env:
         draft = Draft(start, self.robot, self.generator, n)
         for randomizer in self.randomizers.values():
             randomizer.function(draft, **randomizer.params)
-        return draft.fields
+        values = dict(draft.fields)
+        if "actuator_gainprm" in values:
+            values["kp"], values["kd"] = values["actuator_gainprm"][..., 0], -values["actuator_biasprm"][..., 2]
+        if "actuator_forcerange" in values:
+            values["torque_limit"] = values["actuator_forcerange"][..., 1]
+        return values
 
     # Set-up
 
     def _bind(self) -> None:
+        """The engine's live tensors."""
         sim, robot = self.sim, self.robot
         self.qpos, self.qvel, self.ctrl = sim.bind("qpos"), sim.bind("qvel"), sim.bind("ctrl")
         self._site_xpos, self._sensordata = sim.bind("site_xpos"), sim.bind("sensordata")
@@ -355,16 +357,10 @@ class Env:
         self._feet = torch.as_tensor(robot.foot_sites, device=self.device)
         self._foot_bodies = torch.as_tensor(robot.foot_bodies, device=self.device)
         self._clearance = torch.as_tensor(robot.clearance_adr, device=self.device)
-        fields = {f for r in self.randomizers.values() for f in r.function.fields}
-        model_fields = fields - {"encoder_offset", "imu_rotation"}
-        self._targets = {f: sim.expand(f) for f in sorted(model_fields)}
-        self._gains = [
-            self._targets.get(f, torch.as_tensor(getattr(robot.mj, f), device=self.device).unsqueeze(0))
-            for f in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
-        ]
 
     def _allocate(self) -> None:
-        n, j, device = self.num_envs, self.num_actions, self.device
+        """Our own tensors, and who may be written when an episode begins."""
+        n, j, device, mj = self.num_envs, self.num_actions, self.device, self.robot.mj
         constant = lambda x: torch.as_tensor(x, dtype=torch.float32, device=device)  # noqa: E731
         self._home = constant(self.robot.home_qpos)
         self.default_pose, self.action_scale = constant(self.robot.default_pose), constant(self.robot.action_scale)
@@ -376,34 +372,44 @@ class Env:
         self.phase, self.command_timer, self.push_timer = (torch.zeros(n, device=device) for _ in range(3))
         self.age = torch.zeros(n, dtype=torch.long, device=device)
         self.encoder_offset = torch.zeros(n, j, device=device)
-        self.imu_rotation = constant(self.robot.mj.site_quat[self.robot.imu_site]).repeat(n, 1)
+        self.imu_rotation = constant(mj.site_quat[self.robot.imu_site]).repeat(n, 1)
+        self.kp, self.kd = constant(self.robot.kp).repeat(n, 1), constant(self.robot.kd).repeat(n, 1)
+        self.torque_limit = constant(self.robot.torque_limit).repeat(n, 1)
         own = {"encoder_offset": self.encoder_offset, "imu_rotation": self.imu_rotation}
-        self._defaults = {f: torch.as_tensor(getattr(self.robot.mj, f), device=device).unsqueeze(0) for f in self._targets}
+        fields = {f for r in self.randomizers.values() for f in r.function.fields} - own.keys()
+        self._defaults = {f: torch.as_tensor(getattr(mj, f), device=device).unsqueeze(0) for f in fields}
         self._defaults |= {f: tensor[:1].clone() for f, tensor in own.items()}
-        self._targets |= own
-        self._history: dict[str, Tensor] = {}
+        self._parameters = {f: self.sim.expand(f) for f in sorted(fields)} | own
+        self._parameters |= {"kp": self.kp, "kd": self.kd, "torque_limit": self.torque_limit}
+        states = "qpos qvel phase age action previous_action target command moving command_timer push_timer".split()
+        self._states = {name: getattr(self, name) for name in states}
         if self.reference is not None:
             self.window = self.reference.features[:1].expand(n, self.reference.window, -1).clone()
-            self.window_age = torch.zeros(n, dtype=torch.long, device=device)
-        self._noise_width = torch.cat(
-            [
-                torch.full((self._size(o, self.snapshot()),), o.scale * o.noise, device=device)
-                for o in self.task.observations.values()
-            ]
-        )
-        self._noise = torch.zeros(n, len(self._noise_width), device=device)
+            self.window_age = self._states["window_age"] = torch.zeros(n, dtype=torch.long, device=device)
+        self.state = state = self.snapshot()
+        sizes = {name: self._size(o, state) for name, o in self.task.observations.items()}
+        self.actor_dim = sum(sizes.values())
+        self.critic_dim = self.actor_dim + sum(self._size(o, state) for o in self.task.privileged.values())
+        widths = [constant(o.scale * o.noise).repeat(sizes[name]) for name, o in self.task.observations.items()]
+        self._noise_width = torch.cat(widths)
+        self._noise = torch.zeros(n, self.actor_dim, device=device)
+        self._history = {
+            name: torch.zeros(n, o.history, sizes[name] // o.history, device=device)
+            for name, o in self.task.observations.items()
+            if o.history > 1
+        }
 
     def _size(self, term: Observation, state: State) -> int:
         return term.function(state, **term.params).shape[1] * term.history
 
-    def _uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(self.num_envs, *shape, generator=self.generator, device=self.device)
+    def _uniform(self, n: int, low: float, high: float, *shape: int) -> Tensor:
+        return low + (high - low) * torch.rand(n, *shape, generator=self.generator, device=self.device)
 
     # Continuing
 
     _SAVED = (
         "action previous_action target command moving phase command_timer push_timer age encoder_offset imu_rotation "
-        "_noise window window_age"
+        "kp kd torque_limit _noise window window_age"
     ).split()
 
     def state_dict(self) -> dict:

@@ -10,7 +10,7 @@ import torch
 from mujoco.batch import Batch
 from torch import Tensor
 
-from robopolicy.sim.simulation import Simulation
+from robopolicy.sim.simulation import Rows, Simulation
 
 _VELOCITY = mujoco.mjtStage.mjSTAGE_VEL.value
 _NONE = mujoco.mjtStage.mjSTAGE_NONE.value
@@ -44,15 +44,16 @@ class CpuSimulation(Simulation):
         self._expanded.add(field)
         return _live(self._batch.expand(field))
 
-    def assign(self, mask: Tensor, targets: dict[str, Tensor], draw: Callable[[int], dict[str, Tensor]]) -> None:
-        ids = _ids(mask)
-        if not len(ids):
+    def assign(self, mask: Tensor, targets: dict[str, Tensor], draw: Callable[[Rows, int], dict[str, Tensor]]) -> None:
+        rows = torch.from_numpy(_ids(mask)).long()
+        if not len(rows):
             return
-        rows = torch.from_numpy(ids).long()
-        for name, values in draw(len(ids)).items():
+        for name, values in draw(rows, len(rows)).items():
             targets[name][rows] = values.to(targets[name].dtype)
+
+    def update_model(self, mask: Tensor) -> None:
         if self._expanded:
-            self._batch.set_const(ids)
+            self._batch.set_const(_ids(mask))
 
     def step(self, substeps: int) -> None:
         self._batch.step(nstep=substeps, stage=_VELOCITY)
@@ -66,8 +67,8 @@ class CpuSimulation(Simulation):
         # Per servo: a cell for users, a cursor, then as many times as values (mjData.history).
         cells = self.bind("history").view(self.num_envs, self.model.nu, -1)
         samples = (cells.shape[2] - 2) // 2
-        values = cells[..., 2 + samples :]
-        values.copy_(torch.where(mask[:, None, None], ctrl.unsqueeze(-1).to(values.dtype), values))
+        rows = torch.from_numpy(_ids(mask)).long()
+        cells[rows, :, 2 + samples :] = ctrl[rows].unsqueeze(-1).to(cells.dtype)
 
     def forward(self, mask: Tensor) -> None:
         self._batch.forward(_ids(mask), stage=_VELOCITY)

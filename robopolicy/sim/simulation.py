@@ -7,6 +7,9 @@ import mujoco
 import torch
 from torch import Tensor
 
+Rows = Tensor | slice
+"""Robots in the order of an index tensor, or all of them."""
+
 
 class Simulation(ABC):
     """N simulations of one model.
@@ -36,25 +39,29 @@ class Simulation(ABC):
 
     @abstractmethod
     def expand(self, field: str) -> Tensor:
-        """A model field with its own value in every simulation, shape (N, ...). Write it with ``assign``.
+        """A model field with its own value in every simulation, shape (N, ...). Write it, then ``update_model``.
 
         Raises:
             ValueError: No such field.
         """
 
     @abstractmethod
-    def assign(self, mask: Tensor, targets: dict[str, Tensor], draw: Callable[[int], dict[str, Tensor]]) -> None:
+    def assign(self, mask: Tensor, targets: dict[str, Tensor], draw: Callable[[Rows, int], dict[str, Tensor]]) -> None:
         """Write new values where ``mask`` (N,) is true.
 
-        The engine asks for as many values as suit it: the CPU for those simulations alone, a GPU for all of them (so
-        that shapes stay fixed) and then selects by the mask. Constants that the compiler derives from model fields
-        (mj_setConst) follow.
+        The engine asks for as many values as suit it: the CPU for those robots alone, a GPU for all of them (so that
+        shapes stay fixed) and then selects by the mask.
 
         Args:
-            mask: Which simulations. Shape (N,).
-            targets: What can be written: results of ``expand`` and tensors of the caller's, each (N, ...).
-            draw: ``draw(n)`` gives, by the names in ``targets``, values of shape (n, ...).
+            mask: Which robots. Shape (N,).
+            targets: What can be written: results of ``bind`` and ``expand``, and tensors of the caller's, each (N, ...).
+            draw: ``draw(rows, n)`` gives, by the names in ``targets``, values of shape (n, ...) for those ``rows`` of
+                an (N, ...) tensor. It may be not called at all if nobody is to be written.
         """
+
+    @abstractmethod
+    def update_model(self, mask: Tensor) -> None:
+        """Recompute what the compiler derives from expanded fields (mj_setConst), where ``mask`` (N,) is true."""
 
     @abstractmethod
     def step(self, substeps: int) -> None:
