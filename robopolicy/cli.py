@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from robopolicy.errors import UserError
+from robopolicy.errors import NonFiniteError, UserError
 
 _TRAIN_HELP = """train a task: robopolicy train TASK [flags]
 
@@ -27,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"robopolicy: {error}", file=sys.stderr)
         return 2
+    except NonFiniteError as error:
+        print(f"robopolicy: training stopped: {error}; the last checkpoint is kept", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         return 0
 

@@ -1,4 +1,4 @@
-"""The one exception for a person's own mistakes."""
+"""What can go wrong: a person's own mistake, or a number that is no number."""
 
 
 class UserError(Exception):
@@ -20,3 +20,17 @@ def unknown(kind: str, given: str, known: "list[str] | tuple[str, ...]", where: 
     """
     place = f" in {where}" if where else ""
     return UserError(f"unknown {kind} {given!r}{place}; known: {', '.join(sorted(known)) or 'none'}")
+
+
+class NonFiniteError(ArithmeticError):
+    """A number stopped being finite; the message says which, where and when.
+
+    Attributes:
+        field: What holds it, e.g. ``"reward"`` or ``"policy.log_std"``.
+        step: Control step within the rollout, None if the field has no time.
+        env_index: The environment, None if the field belongs to none.
+    """
+
+    def __init__(self, message: str, field: str, step: int | None = None, env_index: int | None = None) -> None:
+        super().__init__(message)
+        self.field, self.step, self.env_index = field, step, env_index

@@ -61,6 +61,8 @@ class Progress:
         parts.append(f"falls per episode {falls:.2f}")
         if "prior/style_reward" in values:
             parts.append(f"style {values['prior/style_reward']:.2f}")
+        if values.get("env/diverged"):
+            parts.append(f"UNSTABLE PHYSICS in {100 * values['env/diverged']:.2g}% of the steps")
         line = "  ".join(parts)
         if self.terminal:
             print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)

@@ -138,6 +138,10 @@ class Env:
         self._begin_episodes(done, obs)
         return Step(obs, reward, terminated, truncated, final_obs, motion, valid, log)
 
+    def seed(self, seed: int) -> None:
+        """Start the random numbers anew."""
+        self.generator.manual_seed(seed)
+
     def hold_command(self, command: Tensor) -> dict[str, Tensor]:
         """Give every robot a command (N, C) that stays; returns what they observe then."""
         self.held_command = True

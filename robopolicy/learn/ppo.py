@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from robopolicy.env.adapters import SB3VecEnv, TensorEnv
-from robopolicy.errors import UserError
+from robopolicy.errors import NonFiniteError, UserError
 from robopolicy.learn.config import PPOConfig
 from robopolicy.learn.policy import RobotPolicy, gaussian_entropy, gaussian_kl, gaussian_log_prob
 from robopolicy.learn.rollout import RolloutFigures, TensorRollout, gae
@@ -46,22 +46,6 @@ class RewardPrior(Protocol):
     def update(self) -> dict[str, float]:
         """Train on what the rollout brought; called after the policy's update. Returns figures to log."""
         ...
-
-
-class NonFiniteError(ArithmeticError):
-    """A number stopped being finite; the message says which, where and when.
-
-    Attributes:
-        field: What holds it, e.g. ``"reward"`` or ``"log_std"``.
-        step: Control step within the rollout, None if the field has no time.
-        env_index: The environment, None if the field belongs to none.
-    """
-
-    def __init__(
-        self, message: str, field: str, step: int | None = None, env_index: int | None = None
-    ) -> None:
-        super().__init__(message)
-        self.field, self.step, self.env_index = field, step, env_index
 
 
 class PPO(stable_baselines3.PPO):

@@ -35,7 +35,6 @@ class CpuSimulation(Simulation):
         self._batch = Batch(model, num_envs, self.threads, persistent=True)
         self._batch.reset(stage=_VELOCITY)
         self._expanded: set[str] = set()
-        self._warnings = self._unstable_counts()
 
     def bind(self, field: str) -> Tensor:
         return _live(self._batch.bind(field))
@@ -74,10 +73,11 @@ class CpuSimulation(Simulation):
         self._batch.forward(_ids(mask), stage=_VELOCITY)
 
     def diverged(self) -> Tensor:
-        counts = self._unstable_counts()
-        changed = counts != self._warnings
-        self._warnings = counts
-        return torch.from_numpy(changed)
+        counts = self._batch.warning[:, _UNSTABLE, 1]
+        diverged = torch.from_numpy(counts.any(axis=1))
+        # The engine's own reset sets the counters back to 1 each time, so they say "again" only if zeroed here.
+        self._batch.warning[:, _UNSTABLE, 1] = 0
+        return diverged
 
     def state_dict(self) -> dict[str, Tensor]:
         state = {f"model/{name}": self.expand(name).clone() for name in sorted(self._expanded)}
@@ -92,9 +92,6 @@ class CpuSimulation(Simulation):
             self._batch.set_const()
         self._batch.state[:] = state["state"].numpy()
         self._batch.forward(stage=_VELOCITY)
-
-    def _unstable_counts(self) -> np.ndarray:
-        return self._batch.warning[:, _UNSTABLE, 1].sum(axis=1)
 
 
 def _live(array: np.ndarray) -> Tensor:
