@@ -1,6 +1,7 @@
 # One-word commands; `make help` lists them. Everything is installed into .venv, nothing outside the checkout.
 #   PYTHON=python3.12      the interpreter to build .venv with
-#   SECONDS=60 RUN=folder  a shorter demo, or another run folder
+#   DEMO_SECONDS=60        a shorter demo
+#   RUN=folder             another run folder for it
 #   TORCH_INDEX=URL        where torch comes from; by default its CPU build unless there is an NVIDIA driver
 
 .DEFAULT_GOAL := help
@@ -11,7 +12,7 @@ BIN := .venv/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip install -qq -c constraints.txt
 CANDIDATES := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
-SECONDS ?= 600
+DEMO_SECONDS ?= 600
 ifndef RUN
 RUN := $(shell n=1; d=runs/demo; while [ -e $$d ]; do n=$$((n + 1)); d=runs/demo-$$n; done; echo $$d)
 endif
@@ -23,18 +24,23 @@ setup: $(READY) ## make .venv; the others do it when it is missing or out of dat
 	@echo ".venv is ready"
 
 demo: $(READY) ## train droid_walk in 10 minutes; export, verify, evaluate and film it
-	@echo "== training droid_walk for $(SECONDS) s into $(RUN)"
-	@$(BIN)/robopolicy train droid_walk --seconds $(SECONDS) --seed 0 --run $(RUN)
+	@echo "== training droid_walk for $(DEMO_SECONDS) s into $(RUN)"
+	@$(BIN)/robopolicy train droid_walk --seconds $(DEMO_SECONDS) --seed 0 --run $(RUN)
 	@echo "== exporting"
 	@$(BIN)/robopolicy export $(RUN) --output $(RUN)/policy.onnx
 	@echo "== verifying the file in plain MuJoCo, outside the trainer"
 	@$(BIN)/robopolicy verify $(RUN)/policy.onnx
-	@echo "== evaluating"
-	@$(BIN)/robopolicy eval $(RUN)
+	@echo "== evaluating 256 episodes with pushes and randomization (a minute)"
+	@$(BIN)/robopolicy eval $(RUN) --json > $(RUN)/eval.json && $(BIN)/python -m json.tool $(RUN)/eval.json
 	@echo "== filming"
 	@$(BIN)/robopolicy play $(RUN) --video $(RUN)/video.mp4
-	@echo "== done; in $(RUN):" && ls -p $(RUN) | sed 's/^/   /'
-	@echo "   learning curves as they were logged: $(BIN)/tensorboard --logdir $(RUN)"
+	@test -s $(RUN)/curves.png || { echo "$(RUN)/curves.png is missing" >&2; exit 1; }
+	@echo "== done"
+	@echo "   the policy            $(RUN)/policy.onnx"
+	@echo "   the film              $(RUN)/video.mp4, and as a sheet of pictures video.png"
+	@echo "   the learning curves   $(RUN)/curves.png; live: $(BIN)/tensorboard --logdir $(RUN)"
+	@echo "   the evaluation        $(RUN)/eval.json"
+	@echo "   the settings          $(RUN)/config.json; the same run again: robopolicy train --config $(RUN)/config.json"
 
 test: $(READY) ## the tests that take seconds
 	@$(BIN)/python -m pytest
@@ -56,7 +62,7 @@ check: $(READY) ## style, types, and the wheels tried outside the checkout
 	mkdir "$$here/empty"; cd "$$here/empty"; \
 	../venv/bin/python -c "import robopolicy, sys; assert robopolicy.__file__.startswith(sys.prefix), robopolicy.__file__"; \
 	../venv/bin/robopolicy list; \
-	../venv/bin/robopolicy train go2_velocity --steps 3000 --num-envs 64 --run run
+	../venv/bin/robopolicy train go2_velocity --steps 1536 --num-envs 32 --seconds 60 --seed 1 --run run
 
 bench: $(READY) ## speed of the simulator, of collection and of training
 	@for task in go2_velocity droid_walk; do $(BIN)/robopolicy bench $$task || exit 1; done

@@ -48,14 +48,18 @@ class Run:
     sidecar: dict[str, Any]
 
 
-def begin_run(folder: Path, task: Task, source: Path, options: dict[str, Any], clip_hashes: dict[str, str]) -> None:
+def begin_run(
+    folder: Path, task: Task, source: Path, options: dict[str, Any], clip_hashes: dict[str, str]
+) -> None:
     """Create a run folder and write down what was asked for.
 
     Raises:
         UserError: The folder holds a run already, or cannot be written.
     """
+    if (folder / CHECKPOINT).exists():
+        raise UserError(f"{folder} holds a run already; go on with it: robopolicy train --resume {folder}")
     if (folder / CONFIG).exists():
-        raise UserError(f"{folder} holds a run already; continue it with: robopolicy train --resume {folder}")
+        raise UserError(f"{folder} holds a run without a {CHECKPOINT}; remove it, or name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / SOURCE)
@@ -79,9 +83,11 @@ def load_config(folder: Path) -> tuple[Task, dict[str, Any]]:
     Raises:
         UserError: The folder is no run, or its files do not fit together.
     """
+    if not folder.is_dir():
+        raise UserError(f"no run folder {folder}")
     for name in (CONFIG, SOURCE):
         if not (folder / name).is_file():
-            held = ", ".join(sorted(p.name for p in folder.iterdir())) if folder.is_dir() else "it does not exist"
+            held = ", ".join(sorted(p.name for p in folder.iterdir()))
             raise UserError(f"{folder} is no run folder: {name} is missing (found: {held or 'nothing'})")
     try:
         config = json.loads((folder / CONFIG).read_text())
@@ -122,7 +128,7 @@ def load(folder: Path | str) -> Run:
     task, config = load_config(folder)
     path = folder / CHECKPOINT
     if not path.is_file():
-        raise UserError(f"{folder} has no {CHECKPOINT} yet: the run was stopped before its first one was saved")
+        raise UserError(f"{folder} has no {CHECKPOINT}: the run stopped before the first one was saved")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         sidecar = json.loads((folder / SIDECAR).read_text())

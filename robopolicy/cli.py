@@ -2,22 +2,25 @@
 
 import argparse
 import json
+import math
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from robopolicy.errors import NonFiniteError, UserError
 
 _TRAIN_HELP = """train a task: robopolicy train TASK [flags]
 
-TASK is a name (see `robopolicy list`) or the path of a task file. `robopolicy train TASK --help` shows every setting.
+TASK is a name (see `robopolicy list`) or the path of a task file; `robopolicy train TASK --help` shows every
+setting.
     robopolicy train droid_walk --seconds 600 --run runs/walk
     robopolicy train --resume runs/walk --seconds 1200     go on with a run
     robopolicy train --config runs/walk/config.json        the same run again"""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit status (0 done, 1 found defects or disagreement, 2 a user's mistake)."""
+    """Run one command; returns the exit status: 0 done, 1 found defects or disagreement, 2 a mistake."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         if argv[:1] == ["train"]:
@@ -30,12 +33,21 @@ def main(argv: list[str] | None = None) -> int:
     except NonFiniteError as error:
         print(f"robopolicy: training stopped: {error}; the last checkpoint is kept", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("robopolicy: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
         return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="robopolicy", description="Train robot controllers in the style of motion clips.")
+    parser = _Parser(prog="robopolicy", description="Train robot controllers in the style of motion clips.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -45,11 +57,20 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("train", help="train a task; `robopolicy train TASK --help` shows every setting")
     play = add("play", _play, "watch a run, an ONNX file or a clip: in a window, or as a video")
-    play.add_argument("target", type=Path, help="run folder, policy.onnx or clip.npz")
-    play.add_argument("--video", type=Path, metavar="FILE", help="write an mp4 instead of opening a window")
+    play.add_argument(
+        "target", type=Path, help="run folder, policy.onnx or clip.npz; with --robot a clip's name"
+    )
+    play.add_argument(
+        "--video",
+        type=Path,
+        metavar="FILE",
+        help="write an mp4, and a sheet of pictures, instead of opening a window",
+    )
     play.add_argument("--seconds", type=float, default=12.0, help="length of the video [s]")
-    play.add_argument("--command", type=float, nargs="+", metavar="X", help="hold this command; by default a tour of them")
-    play.add_argument("--robot", help="robot of a clip that does not name its own")
+    play.add_argument(
+        "--command", type=float, nargs="+", metavar="X", help="hold this command; by default a tour of them"
+    )
+    play.add_argument("--robot", help="robot of a clip")
     evaluate = add("eval", _eval, "judge a policy over fresh episodes")
     evaluate.add_argument("target", type=Path, help="run folder or policy.onnx")
     evaluate.add_argument("--episodes", type=int, default=256, help="how many (default 256)")
@@ -70,7 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     clip = commands.add_parser("clip", help="import, check or show a motion clip")
     actions = clip.add_subparsers(metavar="ACTION", required=True)
-    for name, text in (("import", "read a mocap file"), ("check", "name a clip's defects"), ("show", "describe a clip")):
+    for name, text in (
+        ("import", "read a mocap file"),
+        ("check", "name a clip's defects"),
+        ("show", "describe a clip"),
+    ):
         action = actions.add_parser(name, help=text, description=text)
         action.set_defaults(run_command=_clip, action=name)
         action.add_argument("file", type=Path)
@@ -101,6 +126,7 @@ def _eval(arguments: argparse.Namespace) -> int:
 
     if arguments.episodes < 1:
         raise UserError(f"--episodes must be at least 1, got {arguments.episodes}")
+    _one_torch_thread()
     task, act = load_actor(arguments.target)
     result = vars(evaluate(task, act, arguments.episodes, arguments.seed))
     _print(result, arguments.json)
@@ -110,6 +136,7 @@ def _eval(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from robopolicy.export import export
 
+    _one_torch_thread()
     export(arguments.target, arguments.output)
     print(f"wrote {arguments.output}; prove it with: robopolicy verify {arguments.output}")
     return 0
@@ -156,9 +183,17 @@ def _clip(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _one_torch_thread() -> None:
+    """The nets are small: more threads would only wait for each other, and for the simulator's."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _print(values: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(values))
+        known = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in values.items()}
+        print(json.dumps(known, allow_nan=False))
         return
     for name, value in values.items():
         print(f"{name:<22} {value:.4g}" if isinstance(value, float) else f"{name:<22} {value}")

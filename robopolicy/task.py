@@ -225,18 +225,24 @@ def load_task(name: str) -> Task:
     except UserError:
         raise
     except Exception as error:
-        line = _line_of(error, path)
-        raise UserError(f"task file {path}{line} raised {type(error).__name__}: {error}") from error
+        raise blame(path, error) from error
     if not isinstance(task, Task):
         raise UserError(f"task file {path} defines no function task() that returns a Task")
     return task
 
 
-def _line_of(error: BaseException, path: Path) -> str:
-    """Where in the task file the error came from, as ``, line 12``."""
-    traceback, line = error.__traceback__, ""
+def blame(path: Path, error: Exception) -> UserError:
+    """The error as a mistake in a task file, with the line it came from if it came from there."""
+    line = line_of(path, error)
+    where = f", line {line}" if line else ""
+    return UserError(f"task file {path}{where} raised {type(error).__name__}: {error}")
+
+
+def line_of(path: Path, error: Exception) -> int | None:
+    """The line of a task file that an error passed through, or None."""
+    traceback, line = error.__traceback__, None
     while traceback:
-        if traceback.tb_frame.f_code.co_filename == str(path):
-            line = f", line {traceback.tb_lineno}"
+        if Path(traceback.tb_frame.f_code.co_filename).resolve() == path.resolve():
+            line = traceback.tb_lineno
         traceback = traceback.tb_next
     return line

@@ -24,12 +24,13 @@ def task() -> Task:
         command=Command(ranges={"vx": (0.0, 1.0), "vy": (-0.1, 0.1), "wz": (-1.0, 1.0)}, zero=0.0, from_clips=0.5),
         observations=observations,
         rewards={
-            "velocity": term(1.5, rewards.track_linear_velocity, std=0.3),
-            "yaw": term(0.8, rewards.track_yaw_rate, std=0.4),
+            "velocity": term(1.0, rewards.track_linear_velocity, std=0.5),
+            "velocity_fine": term(1.0, rewards.track_linear_velocity, std=0.15),
+            "yaw": term(1.0, rewards.track_yaw_rate, std=0.3),
             "torque": term(-0.2, rewards.torque),
             "action_rate": term(-0.05, rewards.action_rate),
             "limits": term(-1.0, rewards.joint_limits),
             "slip": term(-0.05, rewards.foot_slip),
         },
-        prior=Prior(clips=("clips/dog/*.npz",), weight=0.5, reward_scale=2.0, input_noise=0.3),
+        prior=Prior(clips=("clips/dog/*.npz",), weight=0.5, reward_scale=4.0, input_noise=0.3),
     )

@@ -18,13 +18,14 @@ def task() -> Task:
         gait=Gait(period_s=0.48, standing_speed=0.1),
         # The clips shape posture and gait, so that only what they cannot say is left to rewards.
         rewards={
-            "velocity": term(1.5, rewards.track_linear_velocity, std=0.3),
-            "yaw": term(0.8, rewards.track_yaw_rate, std=0.4),
-            "clock": term(0.4, rewards.foot_clock, offsets=TROT, duty=0.55, height=0.07, std=0.04),
+            "velocity": term(1.0, rewards.track_linear_velocity, std=0.5),
+            "yaw": term(1.0, rewards.track_yaw_rate, std=0.3),
+            "velocity_fine": term(1.0, rewards.track_linear_velocity, std=0.15),
+            "contact": term(1.0, rewards.contact_clock, offsets=TROT, duty=0.55),
             "torque": term(-0.2, rewards.torque),
             "action_rate": term(-0.05, rewards.action_rate),
             "limits": term(-1.0, rewards.joint_limits),
             "slip": term(-0.05, rewards.foot_slip),
         },
-        prior=Prior(clips=("trot_*", "stand"), weight=0.4, reward_scale=2.0, input_noise=0.3),
+        prior=Prior(clips=("trot_*", "stand"), weight=0.5, reward_scale=4.0, input_noise=0.3),
     )

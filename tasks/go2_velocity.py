@@ -28,9 +28,13 @@ def task() -> Task:
             "foot_clearance": observe(observations.foot_clearance, scale=10),
         },
         rewards={
-            "velocity": term(1.0, rewards.track_linear_velocity, std=0.3),
-            "yaw": term(0.6, rewards.track_yaw_rate, std=0.4),
-            "clock": term(0.6, rewards.foot_clock, offsets=TROT, duty=0.55, height=0.07, std=0.04),
+            # Wide and narrow: the wide one leads there from afar, the narrow one makes close a poor answer.
+            "velocity": term(1.0, rewards.track_linear_velocity, std=0.5),
+            "velocity_fine": term(1.0, rewards.track_linear_velocity, std=0.15),
+            "yaw": term(0.5, rewards.track_yaw_rate, std=0.6),
+            "yaw_fine": term(0.7, rewards.track_yaw_rate, std=0.2),
+            "contact": term(3.0, rewards.contact_clock, offsets=TROT, duty=0.55),
+            "clock": term(1.0, rewards.foot_clock, offsets=TROT, duty=0.55, height=0.06, std=0.04),
             "tilt": term(-1.0, rewards.tilt),
             "height": term(-10.0, rewards.height_error, height=0.3),
             "vertical": term(-0.5, rewards.vertical_velocity),
@@ -54,5 +58,7 @@ def task() -> Task:
             "encoder_offset": randomize(randomizers.encoder_offset, limit=0.02),
         },
         push=Push(velocity=0.5, yaw_rate=0.3, interval_s=(5.0, 10.0)),
-        ppo=PPOConfig(),
+        ppo=PPOConfig(
+            horizon=12, schedule="linear", learning_rate=1.5e-3, final_learning_rate=3e-4, initial_std=0.6, entropy_coef=0.002
+        ),
     )

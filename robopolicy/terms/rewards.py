@@ -134,3 +134,13 @@ def still_when_told(state: State) -> Tensor:
 def feet_down(state: State) -> Tensor:
     """Share of the feet that touch the floor."""
     return state.foot_contact.float().mean(-1)
+
+
+def contact_clock(state: State, offsets: tuple[float, ...], duty: float = 0.6) -> Tensor:
+    """Share of the feet that stand and swing when a clock says so; see ``foot_clock``. All should stand while standing.
+
+    Unlike the height of the swing this is felt from the first millimetre, so it is what teaches to step at all.
+    """
+    shift = torch.tensor(offsets, device=state.phase.device)
+    swing = (torch.remainder(state.phase.unsqueeze(-1) + shift, 1.0) > duty) & state.moving.unsqueeze(-1)
+    return (state.foot_contact != swing).float().mean(-1)

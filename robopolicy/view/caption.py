@@ -44,26 +44,36 @@ class Captions:
             self._latest.clear()
         names = [c.name for c in self.channels]
         self._latest.append(measure(names, self.joints, self.standing, qpos, qvel))
-        mean = {name: np.mean([m[name] for m in self._latest]) for name in self._latest[0]}
-        told = [f"{v:+.2f}" for v in command] or [""] * len(self.channels)
+        mean = {name: float(np.mean([m[name] for m in self._latest])) for name in self._latest[0]}
+        told = [_number(v) for v in command] or [""] * len(self.channels)
         return [
-            Row(f"{c.name} {c.unit}".strip(), text, f"{mean[c.name]:+.2f}" if c.name in mean else "")
+            Row(f"{c.name} {c.unit}".strip(), text, _number(mean[c.name]) if c.name in mean else "")
             for c, text in zip(self.channels, told, strict=True)
         ]
 
 
-def table(title: str, rows: Sequence[Row]) -> str:
-    """A title, and a column per channel; for letters of one width."""
-    widths = [max(len(row.name), 6) for row in rows]
-    lines = [
-        ("", [r.name for r in rows]),
-        ("command", [r.command for r in rows]),
-        ("measured", [r.measured for r in rows]),
+def _number(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"  # adding zero turns -0.0 into 0.0
+
+
+def table(title: str, rows: Sequence[Row], width: int = 70) -> str:
+    """A title and a table, for letters of one width; with many channels the table stands on its side.
+
+    Args:
+        title: First line.
+        rows: One per channel.
+        width: Most letters in a line.
+    """
+    columns = [["", "command", "measured"], *([row.name, row.command, row.measured] for row in rows)]
+    lines = [line for line in zip(*columns, strict=True) if any(line[1:])]
+    if sum(max(map(len, column)) + 2 for column in columns) > width:
+        lines = [line for line in columns if any(line)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = [
+        "  ".join([f"{line[0]:<{widths[0]}}", *(f"{v:>{w}}" for v, w in zip(line[1:], widths[1:]))])
+        for line in lines
     ]
-    cells = [
-        (head, "  ".join(f"{v:>{w}}" for v, w in zip(values, widths, strict=True))) for head, values in lines
-    ]
-    return "\n".join([title, *(f"{head:8}  {text}".rstrip() for head, text in cells if text.strip())])
+    return "\n".join([title, *(line.rstrip() for line in padded)])
 
 
 def measure(

@@ -33,13 +33,9 @@ def play(
         UserError: The target is none of these, the command does not fit it, the film cannot be written, or
             there is no screen for a window.
     """
-    if video is None:
-        from robopolicy.view.window import require_screen
-
-        require_screen()
-    elif video.suffix != ".mp4":
+    if video is not None and video.suffix != ".mp4":
         raise UserError(f"--video {video}: a film ends in .mp4")
-    elif not video.resolve().parent.is_dir():
+    if video is not None and not video.resolve().parent.is_dir():
         raise UserError(f"--video {video}: no folder {video.resolve().parent}")
     if not 0 < seconds < float("inf"):
         raise UserError(f"--seconds {seconds:g}: a film has a positive length")
@@ -50,8 +46,9 @@ def play(
     if command is not None:
         _note_outside(performer, parts[0].command)
     if video is None:
-        from robopolicy.view.window import show
+        from robopolicy.view.window import require_screen, show
 
+        require_screen()
         show(performer, parts)
         return
     film(performer, parts, min(seconds, performer.seconds), video)
@@ -73,7 +70,7 @@ def film(performer: Performer, parts: Sequence[Part], seconds: float, video: Pat
     sheet: list[np.ndarray] = []
 
     def pictures() -> Iterator[np.ndarray]:
-        for k, picture in enumerate(frames(performer.model, states, zoom=1.2)):
+        for k, picture in enumerate(frames(performer.model, states, zoom=1.1)):
             picture = write_on(picture, texts[k])
             if k in chosen:
                 sheet.append(picture)

@@ -47,12 +47,11 @@ def tour(channels: Sequence[Channel]) -> list[Part]:
     if not channels:
         return [Part("", rest)]
     if drives(channels):
-        (_, vx), (_, vy), (_, wz) = ((c.low, c.high) for c in channels[:3])
-        back = channels[0].low
+        (back, vx), (_, vy), (right, left) = ((c.low, c.high) for c in channels[:3])
         wanted = [
             ("forward", (0.5 * vx, 0, 0)),
             ("faster", (0.95 * vx, 0, 0)),
-            ("turn", (0.5 * vx, 0, 0.9 * wz)),
+            ("turn", (0.5 * vx, 0, 0.9 * (right or left))),  # to the right a film shows the face
             ("sideways", (0, 0.9 * vy, 0)),
             ("backward", (0.9 * back, 0, 0)),
         ]
