@@ -1,10 +1,10 @@
 """A run folder: what was asked for, and the latest weights with everything needed to go on.
 
-    config.json      effective settings, versions, clip hashes, the command that began it
-    task.py          the task's source as it was
-    progress.csv     one row per iteration; TensorBoard events beside it
-    checkpoint.pt    weights, optimisers, prior, environment; replaced as a whole, never half
-    checkpoint.json  what the checkpoint is: steps, seconds, sizes
+config.json      effective settings, versions, clip hashes, the command that began it
+task.py          the task's source as it was
+progress.csv     one row per iteration; TensorBoard events beside it
+checkpoint.pt    weights, optimisers, prior, environment; replaced as a whole, never half
+checkpoint.json  what the checkpoint is: steps, seconds, sizes
 """
 
 import hashlib
@@ -48,9 +48,7 @@ class Run:
     sidecar: dict[str, Any]
 
 
-def begin_run(
-    folder: Path, task: Task, source: Path, options: dict[str, Any], clip_hashes: dict[str, str]
-) -> None:
+def begin_run(folder: Path, task: Task, source: Path, options: dict[str, Any], clip_hashes: dict[str, str]) -> None:
     """Create a run folder and write down what was asked for.
 
     Raises:

@@ -57,9 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("train", help="train a task; `robopolicy train TASK --help` shows every setting")
     play = add("play", _play, "watch a run, an ONNX file or a clip: in a window, or as a video")
-    play.add_argument(
-        "target", type=Path, help="run folder, policy.onnx or clip.npz; with --robot a clip's name"
-    )
+    play.add_argument("target", type=Path, help="run folder, policy.onnx or clip.npz; with --robot a clip's name")
     play.add_argument(
         "--video",
         type=Path,

@@ -31,7 +31,9 @@ def apply_values(settings: Any, values: Any, where: str = "") -> Any:
         for name in values:
             if name not in known:
                 raise unknown("setting", name, list(known), where)
-        changed = {name: apply_values(known[name], value, f"{where}.{name}".strip(".")) for name, value in values.items()}
+        changed = {
+            name: apply_values(known[name], value, f"{where}.{name}".strip(".")) for name, value in values.items()
+        }
         return dataclasses.replace(settings, **changed)
     if isinstance(settings, dict):
         _require(isinstance(values, dict), where, "a group of settings", values)
@@ -39,12 +41,15 @@ def apply_values(settings: Any, values: Any, where: str = "") -> Any:
             for name in values:
                 if name not in settings:
                     raise unknown("term", name, list(settings), where)
-            return {**settings, **{n: apply_values(settings[n], v, f"{where}.{n}") for n, v in values.items()}}
+            return {
+                **settings,
+                **{n: apply_values(settings[n], v, f"{where}.{n}") for n, v in values.items()},
+            }
         return {name: _tuples(value) for name, value in values.items()}
     if isinstance(settings, (list, tuple)):
         _require(isinstance(values, (list, tuple)), where, "a list", values)
         return _tuples(values)
-    if isinstance(settings, bool) or isinstance(settings, str):
+    if isinstance(settings, (bool, str)):
         _require(isinstance(values, type(settings)), where, f"a {type(settings).__name__}", values)
     elif isinstance(settings, (int, float)):
         _require(isinstance(values, (int, float)) and not isinstance(values, bool), where, "a number", values)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from robopolicy.env.env import Env
-from robopolicy.env.state import State
 from robopolicy.errors import UserError
 from robopolicy.motion.metrics import frechet_distance
 from robopolicy.motion.reference import load_reference

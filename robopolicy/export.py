@@ -110,9 +110,7 @@ def actor_layers(policy: RobotPolicy) -> list[tuple[np.ndarray, np.ndarray]]:
     linear, between = list(policy.actor)[::2], list(policy.actor)[1::2]
     if not all(isinstance(m, nn.Linear) for m in linear) or not all(isinstance(m, nn.ELU) for m in between):
         kinds = ", ".join(type(m).__name__ for m in policy.actor)
-        raise UserError(
-            f"the actor must be linear layers with ELU between them to be exported; it is: {kinds}"
-        )
+        raise UserError(f"the actor must be linear layers with ELU between them to be exported; it is: {kinds}")
     return [(_numpy(m.weight), _numpy(m.bias)) for m in linear if isinstance(m, nn.Linear)]
 
 
@@ -155,9 +153,7 @@ def build_contract(task: Task, robot: RobotModel, origin: Origin, mjcf: str) -> 
         observations=tuple(observation(name, o, task, robot) for name, o in task.observations.items()),
         command=c.Command(tuple(task.command.names), low, high, command_units(task)),
         score=score_of(task, robot),
-        hashes=c.Hashes(
-            origin.config, origin.clips, hashlib.sha256(mjcf.encode()).hexdigest(), origin.code_version
-        ),
+        hashes=c.Hashes(origin.config, origin.clips, hashlib.sha256(mjcf.encode()).hexdigest(), origin.code_version),
         versions=origin.versions,
         trained=origin.trained,
     )
@@ -228,9 +224,7 @@ def command_units(task: Task) -> tuple[str, ...]:
     units = VELOCITY_UNITS | getattr(task.command, "units", {})
     for name in task.command.names:
         if name not in units:
-            raise UserError(
-                f"command channel {name!r} has no unit; say so: Command(units={{{name!r}: 'rad'}})"
-            )
+            raise UserError(f"command channel {name!r} has no unit; say so: Command(units={{{name!r}: 'rad'}})")
     return tuple(units[name] for name in task.command.names)
 
 

@@ -19,9 +19,7 @@ def list_all() -> dict[str, dict[str, str]]:
     folders = sorted(p for p in clips_dir().iterdir() if p.is_dir())
     return {
         "tasks": {path.stem: _task(path) for path in sorted(tasks_dir().glob("*.py"))},
-        "robots": {
-            path.parent.name: _robot(path.parent.name) for path in sorted(robots_dir().glob("*/robot.py"))
-        },
+        "robots": {path.parent.name: _robot(path.parent.name) for path in sorted(robots_dir().glob("*/robot.py"))},
         "clips": {folder.name: _clips(folder) for folder in folders},
     }
 

@@ -36,9 +36,7 @@ class ProgressTable(KVWriter):
                 self.rows = [row for row in csv.DictReader(file) if float(row.get("env_steps") or 0) <= steps]
         self._rewrite([name for name in (self.rows[0] if self.rows else {}) if name])
 
-    def write(
-        self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0
-    ) -> None:
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         """Add a row; a column that is new goes to the end, empty in the rows before."""
         self.rows.append(dict(key_values))  # the logger clears its own
         new = sorted(key_values.keys() - set(self.columns), key=lambda name: (name not in _FIRST, name))
@@ -78,9 +76,7 @@ def open_logs(folder: Path, steps: int = 0) -> Logger:
         folder: The run folder.
         steps: Steps of all robots that the run has made already.
     """
-    return Logger(
-        str(folder), [ProgressTable(folder / "progress.csv", steps), TensorBoardOutputFormat(str(folder))]
-    )
+    return Logger(str(folder), [ProgressTable(folder / "progress.csv", steps), TensorBoardOutputFormat(str(folder))])
 
 
 class Progress:
@@ -127,9 +123,7 @@ class Progress:
             f"{left / 60:.1f} min left",
         ]
         if "env/velocity_error" in values:
-            parts.append(
-                f"velocity error {values['env/velocity_error']:.2f} m/s {values['env/yaw_error']:.2f} rad/s"
-            )
+            parts.append(f"velocity error {values['env/velocity_error']:.2f} m/s {values['env/yaw_error']:.2f} rad/s")
         parts.append(f"falls per episode {falls:.2f}")
         if "prior/style_reward" in values:
             parts.append(f"style {values['prior/style_reward']:.2f}")

@@ -103,7 +103,9 @@ class Robot:
                 spec.body(body).add_site(name=site, pos=position)
         for site in (self.imu, *self.feet):
             if not _has(spec.sites, site):
-                raise UserError(f"{self.mjcf}: needs a site {site!r} (robot {self.name!r}); it has: {_names(spec.sites)}")
+                raise UserError(
+                    f"{self.mjcf}: needs a site {site!r} (robot {self.name!r}); it has: {_names(spec.sites)}"
+                )
         if spec.site(self.imu).parent.name != base.name:
             raise UserError(f"{self.mjcf}: the site {self.imu!r} must lie on the base, body {base.name!r}")
         if not self.feet:
@@ -123,7 +125,9 @@ class Robot:
         found = [s for s in self.servos if re.fullmatch(s.joints, joint)]
         if len(found) != 1:
             patterns = ", ".join(repr(s.joints) for s in self.servos)
-            raise UserError(f"joint {joint!r} of {self.mjcf} matches {len(found)} servos of robot {self.name!r}: {patterns}")
+            raise UserError(
+                f"joint {joint!r} of {self.mjcf} matches {len(found)} servos of robot {self.name!r}: {patterns}"
+            )
         return found[0]
 
 
@@ -199,7 +203,8 @@ def load_robot(name: str) -> Robot:
         )
     module_name = f"robopolicy_robot_{path.resolve().parent.name}"
     spec = spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[module_name] = module
     try:
@@ -264,7 +269,7 @@ def _servos_of(spec: mujoco.MjSpec, joints: list, robot: Robot) -> list[Servo]:
         if actuator is None or actuator.biasprm[1] >= 0:
             raise UserError(
                 f"{robot.mjcf}: joint {joint.name!r} has no position actuator to read gains from; "
-                f"write a robot.py with Robot(name=..., mjcf={robot.mjcf!r}, servos=(Servo({joint.name!r}, kp=...), ...))"
+                f"write a robot.py: Robot(name=..., mjcf={robot.mjcf!r}, servos=(Servo({joint.name!r}, kp=...), ...))"
             )
         limit = actuator.forcerange[1] if actuator.forcerange[1] > 0 else joint.actfrcrange[1]
         if limit <= 0:
@@ -302,9 +307,9 @@ def _install_servos(spec: mujoco.MjSpec, joints: list, servos: list[Servo], max_
 def _drop_visual_meshes(spec: mujoco.MjSpec) -> None:
     """Delete mesh geoms that collide with nothing, where the body's inertia does not come from them."""
     for geom in list(spec.geoms):
-        if geom.type == mujoco.mjtGeom.mjGEOM_MESH and not geom.contype and not geom.conaffinity:
-            if geom.parent.explicitinertial:
-                spec.delete(geom)
+        visual = geom.type == mujoco.mjtGeom.mjGEOM_MESH and not geom.contype and not geom.conaffinity
+        if visual and geom.parent.explicitinertial:
+            spec.delete(geom)
     used = {geom.meshname for geom in spec.geoms}
     for mesh in list(spec.meshes):
         if mesh.name not in used:

@@ -89,9 +89,7 @@ class Gait:
     """Commands whose first three channels are shorter than this ask to stand."""
 
 
-def term(
-    weight: float, function: Callable[Concatenate[State, P], Tensor], *args: P.args, **kwargs: P.kwargs
-) -> Reward:
+def term(weight: float, function: Callable[Concatenate[State, P], Tensor], *args: P.args, **kwargs: P.kwargs) -> Reward:
     """A reward term: ``term(-0.1, foot_slip, max_speed=1.0)``; a type checker checks the keywords."""
     assert not args, "give a term's arguments by keyword"
     return Reward(weight, function, dict(kwargs))
@@ -169,7 +167,9 @@ class Task:
         if not 0 <= self.prior.weight <= 1:
             raise UserError(f"prior.weight is {self.prior.weight}; it must be between 0 and 1")
         if self.prior.active and self.prior.see_command and not self.command.is_velocity:
-            raise UserError(f"prior.see_command needs the channels vx, vy, wz; the command has {', '.join(self.command.names)}")
+            raise UserError(
+                f"prior.see_command needs the channels vx, vy, wz; the command has {', '.join(self.command.names)}"
+            )
         for name, (low, high) in self.command.ranges.items():
             if low > high:
                 raise UserError(f"command.ranges.{name} is ({low}, {high}); the lower bound comes first")
@@ -216,7 +216,8 @@ def load_task(name: str) -> Task:
     path = find_task(name)
     module_name = f"robopolicy_task_{path.stem}"
     spec = spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses and pickling look a function's module up there
     try:

@@ -71,5 +71,13 @@ def task() -> Task:
         },
         push=Push(velocity=0.3, yaw_rate=0.3, interval_s=(5.0, 10.0)),
         prior=Prior(clips=("stand_idle", "look_around"), weight=0.2, see_command=False),
-        ppo=PPOConfig(initial_std=0.5, min_std=0.08),
+        ppo=PPOConfig(
+            horizon=12,
+            schedule="linear",
+            learning_rate=8e-4,
+            final_learning_rate=2e-4,
+            initial_std=0.5,
+            min_std=0.08,
+            entropy_coef=0.002,
+        ),
     )

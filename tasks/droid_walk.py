@@ -65,5 +65,13 @@ def task() -> Task:
         },
         push=Push(velocity=0.3, yaw_rate=0.3, interval_s=(5.0, 10.0)),
         prior=Prior(clips=("walk_*", "turn_*", "stand_idle"), weight=0.5, reward_scale=4.0, input_noise=0.3),
-        ppo=PPOConfig(initial_std=0.5, min_std=0.1),
+        ppo=PPOConfig(
+            horizon=12,
+            schedule="linear",
+            learning_rate=8e-4,
+            final_learning_rate=2e-4,
+            initial_std=0.5,
+            min_std=0.1,
+            entropy_coef=0.002,
+        ),
     )

@@ -21,7 +21,7 @@ def task() -> Task:
     observations = {name: o for name, o in plain.observations.items() if name != "gait_phase"}
     return replace(
         plain,
-        command=Command(ranges={"vx": (0.0, 1.0), "vy": (-0.1, 0.1), "wz": (-1.0, 1.0)}, zero=0.0, from_clips=0.5),
+        command=Command(ranges={"vx": (0.0, 1.2), "vy": (-0.1, 0.1), "wz": (-1.0, 1.0)}, zero=0.0, from_clips=0.5),
         observations=observations,
         rewards={
             "velocity": term(1.0, rewards.track_linear_velocity, std=0.5),

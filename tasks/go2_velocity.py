@@ -59,6 +59,11 @@ def task() -> Task:
         },
         push=Push(velocity=0.5, yaw_rate=0.3, interval_s=(5.0, 10.0)),
         ppo=PPOConfig(
-            horizon=12, schedule="linear", learning_rate=1.5e-3, final_learning_rate=3e-4, initial_std=0.6, entropy_coef=0.002
+            horizon=12,
+            schedule="linear",
+            learning_rate=1.5e-3,
+            final_learning_rate=3e-4,
+            initial_std=0.6,
+            entropy_coef=0.002,
         ),
     )

@@ -237,9 +237,7 @@ def _check_schema(data: Any) -> None:
     if schema < SCHEMA:
         _refuse("contract.schema", f"{schema} is older than this runtime's {SCHEMA}: export the policy again")
     if schema > SCHEMA:
-        _refuse(
-            "contract.schema", f"{schema} is newer than this runtime's {SCHEMA}: update robopolicy-runtime"
-        )
+        _refuse("contract.schema", f"{schema} is newer than this runtime's {SCHEMA}: update robopolicy-runtime")
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -310,9 +308,7 @@ def _check(c: Contract) -> None:
         if kd < 0:
             _refuse("contract.kd", f"joint {joint!r}: {kd} is negative")
     _check_order("contract.position", c.joint_names, c.position_lower, c.position_upper)
-    for joint, low, value, high in zip(
-        c.joint_names, c.position_lower, c.default_pose, c.position_upper, strict=True
-    ):
+    for joint, low, value, high in zip(c.joint_names, c.position_lower, c.default_pose, c.position_upper, strict=True):
         if not low <= value <= high:
             _refuse("contract.default_pose", f"joint {joint!r}: {value} is outside [{low}, {high}]")
 
@@ -363,9 +359,7 @@ def _check_observations(c: Contract) -> None:
         if o.term not in TERMS:
             _refuse(where, f"unknown term {o.term!r}; known: {', '.join(TERMS)}")
         if o.size != sizes[o.term]:
-            _refuse(
-                where, f"size {o.size} contradicts {o.term}, which has {sizes[o.term]} numbers on this robot"
-            )
+            _refuse(where, f"size {o.size} contradicts {o.term}, which has {sizes[o.term]} numbers on this robot")
         if o.history < 1:
             _refuse(where, f"history {o.history} must be at least 1")
         expected = TERM_PARAMS.get(o.term, set())
@@ -387,9 +381,7 @@ def _check_positive(where: str, values: tuple[float | None, ...], joints: tuple[
             _refuse(where, f"joint {joint!r}: must be positive, not {value}")
 
 
-def _check_order(
-    where: str, names: tuple[str, ...], lower: tuple[float, ...], upper: tuple[float, ...]
-) -> None:
+def _check_order(where: str, names: tuple[str, ...], lower: tuple[float, ...], upper: tuple[float, ...]) -> None:
     for name, low, high in zip(names, lower, upper, strict=True):
         if low > high:
             _refuse(where, f"{name!r}: lower {low} is above upper {high}")

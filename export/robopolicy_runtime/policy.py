@@ -57,17 +57,11 @@ class PolicyFile:
         metadata = session.get_modelmeta().custom_metadata_map
         if not is_sealed(data):
             if DIGEST_KEY in metadata:
-                raise ContractError(
-                    f"{path}: changed after it was exported: its seal is not at the start of the file"
-                )
-            raise ContractError(
-                f"{path}: an ONNX file without a robopolicy contract; make one with robopolicy export"
-            )
+                raise ContractError(f"{path}: changed after it was exported: its seal is not at the start of the file")
+            raise ContractError(f"{path}: an ONNX file without a robopolicy contract; make one with robopolicy export")
         for key in (CONTRACT_KEY, MJCF_KEY, REFERENCE_KEY):
             if key not in metadata:
-                raise ContractError(
-                    f"{path}: no {key!r} among its metadata: {', '.join(sorted(metadata)) or 'none'}"
-                )
+                raise ContractError(f"{path}: no {key!r} among its metadata: {', '.join(sorted(metadata)) or 'none'}")
         try:
             contract = Contract.from_json(metadata[CONTRACT_KEY])
         except ContractError as error:
@@ -271,9 +265,7 @@ def _check_network(session: onnxruntime.InferenceSession, contract: Contract, pa
         ("output", outputs, "action", len(contract.joint_names), "contract.joint_names has"),
     ):
         if [node.name for node in nodes] != [name]:
-            raise ContractError(
-                f"{path}: the network's {kind}s are {[n.name for n in nodes]}, expected [{name!r}]"
-            )
+            raise ContractError(f"{path}: the network's {kind}s are {[n.name for n in nodes]}, expected [{name!r}]")
         if nodes[0].type != "tensor(float)":
             raise ContractError(f"{path}: the network's {kind} {name!r} is {nodes[0].type}, expected float32")
         if len(nodes[0].shape) != 2 or nodes[0].shape[1] != size:

@@ -116,9 +116,7 @@ class Plant:
     def fallen(self) -> bool:
         """Whether the base is below the contract's height or tilted beyond its angle."""
         tilt = math.acos(np.clip(self.rotation[2, 2], -1.0, 1.0))
-        return bool(
-            self.data.qpos[2] < self.contract.score.fall_height_m or tilt > self.contract.score.fall_tilt_rad
-        )
+        return bool(self.data.qpos[2] < self.contract.score.fall_height_m or tilt > self.contract.score.fall_tilt_rad)
 
     def score(self, command: np.ndarray) -> float:
         """This instant's part of the score, see ``contract.Score``."""
@@ -181,9 +179,7 @@ def check_model(plant: Plant) -> list[Check]:
     ]
     checks = [_compare(f"model {name}", found, np.array(want), c.joint_names) for name, found, want in rows]
     checks.append(
-        _compare(
-            "model timestep", np.array([m.opt.timestep]), np.array([c.physics.timestep_s]), ("timestep_s",)
-        )
+        _compare("model timestep", np.array([m.opt.timestep]), np.array([c.physics.timestep_s]), ("timestep_s",))
     )
     if not on_base:
         sites = ", ".join(m.site(i).name for i in range(m.nsite))
@@ -232,9 +228,7 @@ def check_replay(file: PolicyFile, plant: Plant, reference: dict[str, np.ndarray
         start = part.stop
         entries = tuple(f"{o.name}[{i}]" for i in range(o.size * o.history))
         checks.append(
-            _worst(
-                f"observation {o.name}", obs[..., part], reference["obs"][..., part], STATE_TOLERANCE, entries
-            )
+            _worst(f"observation {o.name}", obs[..., part], reference["obs"][..., part], STATE_TOLERANCE, entries)
         )
     return checks
 
@@ -284,9 +278,7 @@ def check_scores(file: PolicyFile, plant: Plant, reference: dict[str, np.ndarray
     difference = scores - trained
     tolerance = max(SCORE_TOLERANCE, 2 * float(difference.std(ddof=1)) / math.sqrt(len(difference)))
     gap = abs(float(difference.mean()))
-    detail = (
-        f"{scores.mean():.4f} here, {trained.mean():.4f} in training, {len(scores)} episodes of {seconds:g} s"
-    )
+    detail = f"{scores.mean():.4f} here, {trained.mean():.4f} in training, {len(scores)} episodes of {seconds:g} s"
     alive, alive_trained = int(survived.sum()), int(trained_survived.sum())
     allowed = max(1.0, 2 * math.sqrt(np.count_nonzero(survived != trained_survived)))
     return [
@@ -339,15 +331,11 @@ def _reference(file: PolicyFile, plant: Plant) -> dict[str, np.ndarray]:
         expected = tuple(sizes.setdefault(x, n) for x, n in zip(letters, array.shape, strict=False))
         if array.shape != expected or len(letters) != array.ndim or not array.size:
             meaning = ", ".join(f"{x}={sizes.get(x, '?')}" for x in letters)
-            raise ContractError(
-                f"{file.path}: the recorded {name!r} has shape {array.shape}, expected ({meaning})"
-            )
+            raise ContractError(f"{file.path}: the recorded {name!r} has shape {array.shape}, expected ({meaning})")
         if not np.isfinite(array).all():
             raise ContractError(f"{file.path}: the recorded {name!r} is not finite")
     if sizes["E2"] < 16:
-        raise ContractError(
-            f"{file.path}: the recorded 'reward_return' has {sizes['E2']} episodes, fewer than 16"
-        )
+        raise ContractError(f"{file.path}: the recorded 'reward_return' has {sizes['E2']} episodes, fewer than 16")
     return reference
 
 
@@ -385,10 +373,7 @@ def _matrix(quaternion: np.ndarray) -> np.ndarray:
 def table(checks: list[Check]) -> str:
     """The checks as aligned text."""
     rows = [("check", "measured", "tolerance", "", "")]
-    rows += [
-        (c.name, f"{c.measured:.2g}", f"{c.tolerance:.2g}", "ok" if c.ok else "FAIL", c.detail)
-        for c in checks
-    ]
+    rows += [(c.name, f"{c.measured:.2g}", f"{c.tolerance:.2g}", "ok" if c.ok else "FAIL", c.detail) for c in checks]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = [
         f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d:<{widths[3]}}  {e}".rstrip()
@@ -399,9 +384,7 @@ def table(checks: list[Check]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns 0 if the file agrees, 1 if not, 2 if it is refused."""
-    parser = argparse.ArgumentParser(
-        prog="verify", description="Compare a policy file with the training that made it."
-    )
+    parser = argparse.ArgumentParser(prog="verify", description="Compare a policy file with the training that made it.")
     parser.add_argument("file", help="policy.onnx")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--mjcf", help="check against this robot in place of the one in the file")
@@ -410,9 +393,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             mjcf = Path(options.mjcf).read_text() if options.mjcf else None
         except (OSError, UnicodeDecodeError) as error:
-            raise ContractError(
-                f"{options.mjcf}: cannot be read: {getattr(error, 'strerror', error)}"
-            ) from None
+            raise ContractError(f"{options.mjcf}: cannot be read: {getattr(error, 'strerror', error)}") from None
         checks, status = [*verify(options.file, mjcf), check_imports()], 0
     except ContractError as error:
         checks, status = [Check("file", math.inf, 0, False, str(error))], 2

@@ -156,9 +156,7 @@ class SB3VecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """An attribute of the environment, once per index: all share one object."""
-        value = (
-            getattr(self.env, attr_name, None) if attr_name == "render_mode" else getattr(self.env, attr_name)
-        )
+        value = getattr(self.env, attr_name, None) if attr_name == "render_mode" else getattr(self.env, attr_name)
         return [value for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
@@ -181,17 +179,13 @@ class SB3VecEnv(VecEnv):
         self._all(indices, f"env_method({method_name!r})")
         return [getattr(self.env, method_name)(*method_args, **method_kwargs)] * self.num_envs
 
-    def env_is_wrapped(
-        self, wrapper_class: type[gymnasium.Wrapper], indices: VecEnvIndices = None
-    ) -> list[bool]:
+    def env_is_wrapped(self, wrapper_class: type[gymnasium.Wrapper], indices: VecEnvIndices = None) -> list[bool]:
         """True for `Monitor`, whose ``episode`` infos this adapter gives; False for any other wrapper."""
         return [wrapper_class is Monitor for _ in self._get_indices(indices)]
 
     def _all(self, indices: VecEnvIndices, call: str) -> None:
         if len(set(self._get_indices(indices))) != self.num_envs:
-            raise ValueError(
-                f"{call}: the {self.num_envs} environments share one object; indices {indices} given"
-            )
+            raise ValueError(f"{call}: the {self.num_envs} environments share one object; indices {indices} given")
 
 
 class GymVectorEnv(gymnasium.vector.VectorEnv):
@@ -213,9 +207,7 @@ class GymVectorEnv(gymnasium.vector.VectorEnv):
         self._returns = np.zeros(self.num_envs, dtype=np.float64)
         self._lengths = np.zeros(self.num_envs, dtype=np.int64)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Arrays, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Arrays, dict[str, Any]]:
         """Start an episode in every environment.
 
         Raises:

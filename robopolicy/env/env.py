@@ -13,6 +13,12 @@ from robopolicy.sim.simulation import Rows, Simulation
 from robopolicy.task import Observation, Task
 from robopolicy.terms.randomizers import Draft
 
+# What an environment must remember to continue to the same numbers, besides its simulation.
+_SAVED = (
+    *("action", "previous_action", "target", "command", "moving", "phase", "command_timer", "push_timer", "age"),
+    *("encoder_offset", "imu_rotation", "kp", "kd", "torque_limit", "_noise", "window", "window_age"),
+)
+
 
 @dataclass
 class Step:
@@ -74,7 +80,9 @@ class Env:
         self.nominal = nominal
         self.randomizers = {} if nominal else task.randomizers
         late = [r.params["steps"][1] for r in self.randomizers.values() if "actuator_delay" in r.function.fields]
-        self.robot: RobotModel = load_robot(task.robot).compile(task.timestep, visual=False, max_delay=max(late, default=0))
+        self.robot: RobotModel = load_robot(task.robot).compile(
+            task.timestep, visual=False, max_delay=max(late, default=0)
+        )
         self.num_envs = num_envs or task.num_envs
         self.sim = simulation or CpuSimulation(self.robot.mj, self.num_envs, threads)
         self.device = self.sim.device
@@ -231,7 +239,9 @@ class Env:
         flat = window.flatten(1)
         return torch.cat((flat, command), dim=-1) if self.task.prior.see_command else flat
 
-    def _observe(self, state: State, rows: Rows = slice(None), fresh: bool = False, again: bool = False) -> dict[str, Tensor]:
+    def _observe(
+        self, state: State, rows: Rows = slice(None), fresh: bool = False, again: bool = False
+    ) -> dict[str, Tensor]:
         """Both observations.
 
         Args:
@@ -268,7 +278,9 @@ class Env:
             return
         self.command_timer -= self.control_dt
         targets = {"command": self.command, "moving": self.moving, "command_timer": self.command_timer}
-        self.sim.assign((self.command_timer <= 0) & mask, targets, lambda _, n: self._new_command(self._draw_commands(n)))
+        self.sim.assign(
+            (self.command_timer <= 0) & mask, targets, lambda _, n: self._new_command(self._draw_commands(n))
+        )
 
     def _draw_commands(self, n: int) -> Tensor:
         from_clips = self.reference is not None and self.task.command.is_velocity
@@ -302,7 +314,7 @@ class Env:
         sim.assign(mask, obs | ({"window": self.window} if self.reference is not None else {}), look)
 
     def _draw_start(self, n: int) -> dict[str, Tensor]:
-        """First states of the episodes of ``n`` robots: home, or a moment of a clip; and everything that goes with it."""
+        """First states of the episodes of ``n`` robots: home, or a moment of a clip; and all that goes with them."""
         qpos = self._home.repeat(n, 1)
         qvel = torch.zeros(n, self.robot.mj.nv, device=self.device)
         phase = torch.zeros(n, device=self.device)
@@ -345,7 +357,10 @@ class Env:
             randomizer.function(draft, **randomizer.params)
         values = dict(draft.fields)
         if "actuator_gainprm" in values:
-            values["kp"], values["kd"] = values["actuator_gainprm"][..., 0], -values["actuator_biasprm"][..., 2]
+            values["kp"], values["kd"] = (
+                values["actuator_gainprm"][..., 0],
+                -values["actuator_biasprm"][..., 2],
+            )
         if "actuator_forcerange" in values:
             values["torque_limit"] = values["actuator_forcerange"][..., 1]
         return values
@@ -367,7 +382,10 @@ class Env:
         n, j, device, mj = self.num_envs, self.num_actions, self.device, self.robot.mj
         constant = lambda x: torch.as_tensor(x, dtype=torch.float32, device=device)  # noqa: E731
         self._home = constant(self.robot.home_qpos)
-        self.default_pose, self.action_scale = constant(self.robot.default_pose), constant(self.robot.action_scale)
+        self.default_pose, self.action_scale = (
+            constant(self.robot.default_pose),
+            constant(self.robot.action_scale),
+        )
         self.lower, self.upper = constant(self.robot.lower), constant(self.robot.upper)
         self._command_bounds = self.task.command.bounds(device)
         self.action, self.previous_action, self.target = (torch.zeros(n, j, device=device) for _ in range(3))
@@ -385,7 +403,19 @@ class Env:
         self._defaults |= {f: tensor[:1].clone() for f, tensor in own.items()}
         self._parameters = {f: self.sim.expand(f) for f in sorted(fields)} | own
         self._parameters |= {"kp": self.kp, "kd": self.kd, "torque_limit": self.torque_limit}
-        states = "qpos qvel phase age action previous_action target command moving command_timer push_timer".split()
+        states = [
+            "qpos",
+            "qvel",
+            "phase",
+            "age",
+            "action",
+            "previous_action",
+            "target",
+            "command",
+            "moving",
+            "command_timer",
+            "push_timer",
+        ]
         self._states = {name: getattr(self, name) for name in states}
         if self.reference is not None:
             self.window = self.reference.features[:1].expand(n, self.reference.window, -1).clone()
@@ -411,16 +441,16 @@ class Env:
 
     # Continuing
 
-    _SAVED = (
-        "action previous_action target command moving phase command_timer push_timer age encoder_offset imu_rotation "
-        "kp kd torque_limit _noise window window_age"
-    ).split()
-
     def state_dict(self) -> dict:
         """Everything needed to continue to the same numbers."""
-        tensors = {name: getattr(self, name).clone() for name in self._SAVED if hasattr(self, name)}
+        tensors = {name: getattr(self, name).clone() for name in _SAVED if hasattr(self, name)}
         history = {name: value.clone() for name, value in self._history.items()}
-        return {"sim": self.sim.state_dict(), "tensors": tensors, "history": history, "rng": self.generator.get_state()}
+        return {
+            "sim": self.sim.state_dict(),
+            "tensors": tensors,
+            "history": history,
+            "rng": self.generator.get_state(),
+        }
 
     def load_state_dict(self, state: dict) -> None:
         """Restore what ``state_dict`` gave."""

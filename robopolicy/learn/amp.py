@@ -60,7 +60,8 @@ class MotionPrior:
             task_reward: The task's, already times the control period. Shape (N,).
             step: Its ``motion`` is the window that ends in the state the step really led to.
         """
-        assert step.motion is not None and step.motion_valid is not None
+        assert step.motion is not None
+        assert step.motion_valid is not None
         window = self.normalize(step.motion)
         style = self.style_reward(self.net(window).squeeze(-1)) * step.motion_valid
         self._rollout.append(window)

@@ -199,9 +199,7 @@ class PPO(stable_baselines3.PPO):
             samples.mean[part] = policy.actor(samples.actor[part])
         samples.critic[part] = policy.critic_normalizer(b.raw_critic[part])
         samples.value[part] = policy.critic(samples.critic[part]).squeeze(-1)
-        samples.log_prob[part] = gaussian_log_prob(
-            samples.action[part], samples.mean[part], self._old_log_std
-        )
+        samples.log_prob[part] = gaussian_log_prob(samples.action[part], samples.mean[part], self._old_log_std)
 
     def _report(self, figures: RolloutFigures) -> None:
         """Check and log the rollout; the one place where it waits for the device."""
@@ -337,9 +335,7 @@ class PPO(stable_baselines3.PPO):
         named = dict(zip((*LOSSES, "learning_rate", "std", "explained_variance"), numbers, strict=False))
         for name, total in zip(policy.state_dict(), numbers[len(named) :], strict=True):
             if not np.isfinite(total):
-                raise NonFiniteError(
-                    f"policy.{name} is not finite after update {self._n_updates}: {named}", name
-                )
+                raise NonFiniteError(f"policy.{name} is not finite after update {self._n_updates}: {named}", name)
         for name, value in named.items():
             if not np.isfinite(value) and name != "explained_variance":
                 raise NonFiniteError(f"{name} is {value} in update {self._n_updates}: {named}", name)

@@ -120,17 +120,13 @@ def _not_finite(clip: Clip) -> list[Defect]:
 
 def _quaternion_norm(clip: Clip) -> list[Defect]:
     error = np.abs(np.linalg.norm(clip.qpos[:, 3:7], axis=1) - 1)
-    return _defect(
-        "quaternion norm", error > NORM_TOLERANCE, f"the base's is off 1 by up to {error.max():.3g}"
-    )
+    return _defect("quaternion norm", error > NORM_TOLERANCE, f"the base's is off 1 by up to {error.max():.3g}")
 
 
 def _quaternion_sign(clip: Clip, model: "RobotModel") -> list[Defect]:
     quat = clip.qpos[:, 3:7]
     flipped = np.concatenate([[False], (quat[1:] * quat[:-1]).sum(axis=1) < 0])
-    return _defect(
-        "quaternion sign", flipped, "the base's flips against the frame before; interpolation would spin it"
-    )
+    return _defect("quaternion sign", flipped, "the base's flips against the frame before; interpolation would spin it")
 
 
 def _duplicates(clip: Clip, model: "RobotModel") -> list[Defect]:
@@ -145,9 +141,7 @@ def _duplicates(clip: Clip, model: "RobotModel") -> list[Defect]:
         inside = clip.loop or 0 < k < count - run
         if run <= 3 and inside and min(before, after) > MOVING:
             repeated[(k + 1 + np.arange(run)) % len(clip)] = True
-    return _defect(
-        "duplicated frames", repeated, "equal to the frame before, while the motion goes on around them"
-    )
+    return _defect("duplicated frames", repeated, "equal to the frame before, while the motion goes on around them")
 
 
 def _velocity(clip: Clip, model: "RobotModel") -> list[Defect]:
@@ -165,14 +159,10 @@ def _velocity(clip: Clip, model: "RobotModel") -> list[Defect]:
         spikes = each > np.maximum(1.5 * np.abs(t).max(), 10 * allowed)
         ratio = (clip.qvel[:, columns] * t).sum() / max((t**2).sum(), 1e-12)
         if size > allowed:
-            detail = (
-                f"{what} velocity is {ratio:.2f} times the positions' (rms error {size:.3g} of {scale:.3g})"
-            )
+            detail = f"{what} velocity is {ratio:.2f} times the positions' (rms error {size:.3g} of {scale:.3g})"
             found += _defect("velocity", each > allowed, detail)
         else:
-            found += _defect(
-                "velocity", spikes, f"{what} velocity jumps away from the positions' by {each.max():.3g}"
-            )
+            found += _defect("velocity", spikes, f"{what} velocity jumps away from the positions' by {each.max():.3g}")
     return found
 
 
@@ -184,9 +174,7 @@ def _seam(clip: Clip, model: "RobotModel") -> list[Defect]:
     jump, usual = steps[-1].max(), np.median(steps[:-1].max(axis=1))
     bad = np.zeros(len(clip), bool)
     bad[-1] = jump > max(SEAM_RATIO * usual, SEAM_FLOOR)
-    return _defect(
-        "loop seam", bad, f"the step from the last frame to the first is {jump:.3g}, the median {usual:.3g}"
-    )
+    return _defect("loop seam", bad, f"the step from the last frame to the first is {jump:.3g}, the median {usual:.3g}")
 
 
 def _joint_limits(clip: Clip, model: "RobotModel") -> list[Defect]:
@@ -197,14 +185,10 @@ def _joint_limits(clip: Clip, model: "RobotModel") -> list[Defect]:
 
 def _joint_speed(clip: Clip, model: "RobotModel") -> list[Defect]:
     beyond = np.abs(clip.qvel[:, 6:]) - model.velocity_limit
-    return _each_joint(
-        "joint speed", beyond, 1e-6, model, "{name} is {value:.3g} rad/s faster than its motor"
-    )
+    return _each_joint("joint speed", beyond, 1e-6, model, "{name} is {value:.3g} rad/s faster than its motor")
 
 
-def _each_joint(
-    kind: str, beyond: np.ndarray, tolerance: float, model: "RobotModel", text: str
-) -> list[Defect]:
+def _each_joint(kind: str, beyond: np.ndarray, tolerance: float, model: "RobotModel", text: str) -> list[Defect]:
     found = []
     for j in np.flatnonzero((beyond > tolerance).any(axis=0)):
         detail = text.format(name=model.joint_names[j], value=beyond[:, j].max())
@@ -218,9 +202,7 @@ def _feet(clip: Clip, model: "RobotModel") -> list[Defect]:
     found = []
     for foot, name in enumerate(feet.names):
         depth = -heights[:, foot]
-        found += _defect(
-            "penetration", depth > PENETRATION, f"{name} is {1000 * depth.max():.0f} mm in the ground"
-        )
+        found += _defect("penetration", depth > PENETRATION, f"{name} is {1000 * depth.max():.0f} mm in the ground")
         down = heights[:, foot] < CONTACT_HEIGHT
         slide = contact_speed(down, places[:, foot], clip.fps)
         mean = slide.sum() / max(int((down[:-1] & down[1:]).sum()), 1)
@@ -249,6 +231,4 @@ def _floating(clip: Clip, lowest: np.ndarray) -> list[Defect]:
     for start, end in edges.reshape(-1, 2):
         if (end - start) / clip.fps > FLIGHT:
             long[start:end] = True
-    return _defect(
-        "floating", long, f"every foot is over {1000 * FLIGHT_HEIGHT:.0f} mm up for over {FLIGHT} s"
-    )
+    return _defect("floating", long, f"every foot is over {1000 * FLIGHT_HEIGHT:.0f} mm up for over {FLIGHT} s")

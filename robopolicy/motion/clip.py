@@ -137,6 +137,7 @@ class Clip:
             arrays["phase"] = np.asarray(self.phase, np.float64)
         temporary = None
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
             with os.fdopen(handle, "wb") as file:
                 np.savez_compressed(file, **arrays)
@@ -157,8 +158,7 @@ class Clip:
             bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
             if len(bad):
                 raise UserError(
-                    f"{where}: field {field!r} has NaN or infinity in {len(bad)} frames, "
-                    f"first in frame {bad[0]}"
+                    f"{where}: field {field!r} has NaN or infinity in {len(bad)} frames, first in frame {bad[0]}"
                 )
         norm = np.linalg.norm(self.qpos[:, 3:7], axis=1)
         bad = np.flatnonzero(np.abs(norm - 1) > NORM_TOLERANCE)
@@ -265,17 +265,13 @@ class Clip:
         cycles, loop = 1, self.loop
         if loop:
             whole = [
-                n
-                for n in range(1, 51)
-                if _is_whole(n * self.duration / dt) and (n == 1 or n * self.duration <= 60)
+                n for n in range(1, 51) if _is_whole(n * self.duration / dt) and (n == 1 or n * self.duration <= 60)
             ]
             cycles, loop = (whole[0], True) if whole else (1, False)
         steps = cycles * self.duration / dt
         count = round(steps) if loop else int(np.floor(steps + 1e-6)) + 1
         if count < 2:
-            raise UserError(
-                f"clip {self.name!r} lasts {self.duration:.4g} s: too short for a frame every {dt:.4g} s"
-            )
+            raise UserError(f"clip {self.name!r} lasts {self.duration:.4g} s: too short for a frame every {dt:.4g} s")
         qpos, qvel, phase = self.sample(np.arange(count) * dt)
         return dataclasses.replace(self, fps=1.0 / dt, qpos=qpos, qvel=qvel, phase=phase, loop=loop)
 
@@ -286,9 +282,7 @@ class Clip:
             UserError: The clip has fewer than 4 frames.
         """
         if len(self) < 4:
-            raise UserError(
-                f"clip {self.name!r} has {len(self)} frames; splitting it in two needs at least 4"
-            )
+            raise UserError(f"clip {self.name!r} has {len(self)} frames; splitting it in two needs at least 4")
         half = len(self) // 2
         return self._part(slice(0, half), "train"), self._part(slice(half, None), "held-out")
 
@@ -421,9 +415,7 @@ def find_clips(robot_name: str, pattern: str) -> list[Path]:
     """
     if "/" in pattern or os.sep in pattern or pattern.endswith(".npz"):
         path = Path(pattern).expanduser()
-        matches = (
-            [path] if path.is_file() else sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
-        )
+        matches = [path] if path.is_file() else sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
         if matches:
             return matches
         if "/" in pattern or os.sep in pattern:
@@ -465,9 +457,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         for field in data.files:
             try:
                 fields[field] = data[field]
-            except (
-                Exception
-            ) as error:  # a damaged member raises whatever zlib, zipfile or the header parser likes
+            except Exception as error:  # a damaged member raises whatever zlib, zipfile or the header parser likes
                 raise UserError(f"{path}: field {field!r} cannot be read ({error})") from error
     return fields
 
@@ -498,8 +488,7 @@ def _check_shapes(where: str, clip: Clip) -> None:
         raise UserError(f"{where}: field 'joint_names' names {', '.join(twice)} more than once")
     if clip.qpos.ndim != 2 or clip.qpos.shape[1] != 7 + joints:
         raise UserError(
-            f"{where}: field 'qpos' has shape {clip.qpos.shape}; "
-            f"{joints} joints on a free base need (K, {7 + joints})"
+            f"{where}: field 'qpos' has shape {clip.qpos.shape}; {joints} joints on a free base need (K, {7 + joints})"
         )
     if len(clip.qpos) == 0:
         raise UserError(f"{where}: field 'qpos' has zero length: no frames")
@@ -511,11 +500,7 @@ def _check_shapes(where: str, clip: Clip) -> None:
         )
     if clip.phase is not None:
         if clip.phase.shape != (len(clip.qpos),):
-            raise UserError(
-                f"{where}: field 'phase' has shape {clip.phase.shape}; it must be ({len(clip.qpos)},)"
-            )
+            raise UserError(f"{where}: field 'phase' has shape {clip.phase.shape}; it must be ({len(clip.qpos)},)")
         bad = np.flatnonzero((clip.phase < 0) | (clip.phase >= 1))
         if len(bad):
-            raise UserError(
-                f"{where}: field 'phase' must be in [0, 1); frame {bad[0]} has {clip.phase[bad[0]]:.4g}"
-            )
+            raise UserError(f"{where}: field 'phase' must be in [0, 1); frame {bad[0]} has {clip.phase[bad[0]]:.4g}")

@@ -24,13 +24,10 @@ class Feet:
         self.names = tuple(mj.site(i).name for i in model.foot_sites)
         self.geoms: list[np.ndarray] = []
         for site in model.foot_sites:
-            own = np.flatnonzero(
-                (mj.geom_bodyid == mj.site_bodyid[site]) & (mj.geom_contype | mj.geom_conaffinity)
-            )
+            own = np.flatnonzero((mj.geom_bodyid == mj.site_bodyid[site]) & (mj.geom_contype | mj.geom_conaffinity))
             self.geoms.append(own)
         self.flat = tuple(
-            len(g) > 0 and not (len(g) == 1 and mj.geom_type[g[0]] == mujoco.mjtGeom.mjGEOM_SPHERE)
-            for g in self.geoms
+            len(g) > 0 and not (len(g) == 1 and mj.geom_type[g[0]] == mujoco.mjtGeom.mjGEOM_SPHERE) for g in self.geoms
         )
         self._data = mujoco.MjData(mj)
 

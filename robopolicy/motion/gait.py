@@ -120,10 +120,7 @@ def generate(name: str, model: "RobotModel", gait: Gait, posture: Posture | None
         if joint in model.joint_names:
             joints[:, model.joint_names.index(joint)] += values
 
-    feet = [
-        _foot(gait, phase - offset, cycle_time, offset, place)
-        for offset, place in zip(offsets, home, strict=True)
-    ]
+    feet = [_foot(gait, phase - offset, cycle_time, offset, place) for offset, place in zip(offsets, home, strict=True)]
     qpos = np.empty((count, 7 + len(model.joint_names)))
     legs = model.default_pose[ik.leg_joints]
     for k in range(count):

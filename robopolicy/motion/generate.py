@@ -16,9 +16,7 @@ from robopolicy.motion.keyframes import compile_keyframes
 from robopolicy.paths import clips_dir
 from robopolicy.robot import RobotModel, load_robot
 
-DROID_WALK = Gait(
-    duty=0.6, height=0.322, forward=-0.02, sway=0.029, bounce=0.006, roll=0.03, rock=0.025, toe=0.08
-)
+DROID_WALK = Gait(duty=0.6, height=0.322, forward=-0.02, sway=0.029, bounce=0.006, roll=0.03, rock=0.025, toe=0.08)
 DROID_STAND = Gait(style="stand", cycles=6, height=0.324, forward=-0.02)
 DROID_WALKS = {
     "walk_forward_0.10": (0.1, 0, 0),
@@ -108,9 +106,7 @@ def droid_clips(model: RobotModel) -> list[Clip]:
             step_height=0.04 + 0.02 * abs(vx),
         )
         clips.append(generate(name, model, gait, lambda phase, share, g=gait: _droid_head(g, phase, share)))
-    return clips + [
-        compile_keyframes(path, model) for path in sorted((clips_dir() / "droid/keyframes").glob("*.toml"))
-    ]
+    return clips + [compile_keyframes(path, model) for path in sorted((clips_dir() / "droid/keyframes").glob("*.toml"))]
 
 
 def go2_clips(model: RobotModel) -> list[Clip]:

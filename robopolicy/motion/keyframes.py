@@ -79,9 +79,7 @@ def compile_keyframes(path: str | Path, model: "RobotModel") -> Clip:
     times = np.arange(count if loop else count + 1) / fps
     values = {name: spline(keys, times, duration if loop else None) for name, keys in tracks.items()}
     for wave in data["wave"]:
-        values[wave["of"]] = values.get(wave["of"], _rest(wave["of"], model)) + _wave(
-            path, wave, times, duration, loop
-        )
+        values[wave["of"]] = values.get(wave["of"], _rest(wave["of"], model)) + _wave(path, wave, times, duration, loop)
 
     qpos = _pose(path, model, ik, values, len(times), planted)
     return Clip(
@@ -190,9 +188,7 @@ def _parse(path: Path) -> dict[str, Any]:
     _only(path, "top level", data, TOP)
     for key in ("robot", "unit", "duration", "pose"):
         if key not in data:
-            raise UserError(
-                f"{path}: {key!r} is missing; a keyframe file needs robot, unit, duration and [[pose]]"
-            )
+            raise UserError(f"{path}: {key!r} is missing; a keyframe file needs robot, unit, duration and [[pose]]")
     data = {"loop": False, "feet": "planted", "fps": 50, "wave": [], **data}
     for key, choices in (("unit", ("deg", "rad")), ("feet", ("planted", "free"))):
         if data[key] not in choices:
@@ -232,9 +228,7 @@ def _tracks(path: Path, data: dict[str, Any], joints: list[str]) -> dict[str, li
                 )
         for name, value in (pose.get("base", {}) | pose.get("joints", {})).items():
             factor = 1.0 if name in LENGTHS else scale
-            tracks.setdefault(name, []).append(
-                (time, factor * _number(path, f"{where}: {name}", value), ease)
-            )
+            tracks.setdefault(name, []).append((time, factor * _number(path, f"{where}: {name}", value), ease))
     for n, wave in enumerate(data["wave"]):
         where = f"wave {n + 1}"
         _only(path, where, wave, ("of", "amplitude", "period", "shift"))

@@ -22,9 +22,7 @@ SHORTEST = 3
 """Contacts and swings of fewer frames are taken for noise."""
 
 
-def plant_feet(
-    qpos: np.ndarray, fps: float, model: "RobotModel", cycle: np.ndarray | None = None
-) -> np.ndarray:
+def plant_feet(qpos: np.ndarray, fps: float, model: "RobotModel", cycle: np.ndarray | None = None) -> np.ndarray:
     """Shift the base in height, once for the clip, and bend the legs so that feet in contact stand still on
     the ground.
 

@@ -13,7 +13,7 @@ class Prior:
     weight: float = 0.5
     """Share of the style reward against the task's, in [0, 1]; 0 switches the whole prior off."""
     clip_weights: dict[str, float] = field(default_factory=dict)
-    """How often a clip is drawn relative to the others (1), by pattern."""
+    """How often a clip is drawn relative to the others (1), by pattern; its length does not matter."""
     window: int = 2
     """Control steps that the discriminator sees at once."""
     loss: Literal["lsgan", "bce", "wgan"] = "lsgan"

@@ -1,6 +1,6 @@
 """A task's clips at the control rate, as one table of frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 
 import mujoco
@@ -53,8 +53,8 @@ class Reference:
 
     def to(self, device: torch.device) -> "Reference":
         """The same tables on another device."""
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return Reference(**moved)
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
 
 def load_reference(prior: Prior, robot: RobotModel, control_dt: float, half: str = "train") -> Reference:
@@ -76,7 +76,7 @@ def load_reference(prior: Prior, robot: RobotModel, control_dt: float, half: str
         train, held_out = clip.split()
         first = len(train.qpos)
         chosen, rows = (train, slice(0, first)) if half == "train" else (held_out, slice(first, None))
-        halves.append((chosen, commands[rows][: len(chosen.qpos)]))
+        halves.append((replace(chosen, name=clip.name), commands[rows][: len(chosen.qpos)]))
     return build_reference(halves, prior, robot)
 
 
@@ -98,10 +98,12 @@ def build_reference(clips: list[tuple[Clip, np.ndarray]], prior: Prior, robot: R
     for (clip, _), length in zip(clips, lengths, strict=True):
         count = length - prior.window + 1
         if count < 1:
-            raise UserError(f"clip {clip.name!r} has {length} frames at the control rate; the prior's window is {prior.window}")
+            raise UserError(
+                f"clip {clip.name!r} has {length} frames at the control rate; the prior's window is {prior.window}"
+            )
         weight = next((w for p, w in prior.clip_weights.items() if fnmatch(clip.name, p)), 1.0)
         windows.append(np.arange(start, start + count))
-        weights.append(np.full(count, weight))
+        weights.append(np.full(count, weight / count))  # a long clip is not drawn more often than a short one
         start += length
     weight = np.concatenate(weights)
     phases = [c.phase if c.phase is not None else np.full(len(c.qpos), np.nan) for c, _ in clips]

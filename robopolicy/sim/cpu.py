@@ -14,7 +14,14 @@ from robopolicy.sim.simulation import Rows, Simulation
 
 _VELOCITY = mujoco.mjtStage.mjSTAGE_VEL.value
 _NONE = mujoco.mjtStage.mjSTAGE_NONE.value
-_UNSTABLE = [w.value for w in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)]
+_UNSTABLE = [
+    w.value
+    for w in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+    )
+]
 
 
 class CpuSimulation(Simulation):
@@ -103,5 +110,3 @@ def _live(array: np.ndarray) -> Tensor:
 
 def _ids(mask: Tensor) -> np.ndarray:
     return np.flatnonzero(mask.numpy()).astype(np.int32)
-
-

@@ -54,7 +54,7 @@ class Simulation(ABC):
 
         Args:
             mask: Which robots. Shape (N,).
-            targets: What can be written: results of ``bind`` and ``expand``, and tensors of the caller's, each (N, ...).
+            targets: What can be written: results of ``bind`` and ``expand``, and the caller's tensors, each (N, ...).
             draw: ``draw(rows, n)`` gives, by the names in ``targets``, values of shape (n, ...) for those ``rows`` of
                 an (N, ...) tensor. It may be not called at all if nobody is to be written.
         """

@@ -1,7 +1,7 @@
 """Domain randomization: functions that draw new values for some robots at the start of their episode.
 
-A randomizer declares the fields it changes with ``@randomizes`` and works on a draft: every declared field starts at the
-compiled default, so that values never accumulate from episode to episode, and randomizers of one field compose.
+A randomizer declares the fields it changes with ``@randomizes`` and works on a draft: every declared field starts at
+the compiled default, so that values never accumulate from episode to episode, and randomizers of one field compose.
 Model fields are named as in ``mujoco.MjModel``; the rest belong to the environment:
 
     encoder_offset  what the joint encoders read too much [rad], (n, J)

@@ -15,5 +15,3 @@ def tilted(state: State, limit: float = 1.0) -> Tensor:
 def too_low(state: State, height: float) -> Tensor:
     """The base is lower than ``height`` [m]. Shape (N,) bool."""
     return state.base_height < height
-
-

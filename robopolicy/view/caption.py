@@ -70,8 +70,7 @@ def table(title: str, rows: Sequence[Row], width: int = 70) -> str:
         lines = [line for line in columns if any(line)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = [
-        "  ".join([f"{line[0]:<{widths[0]}}", *(f"{v:>{w}}" for v, w in zip(line[1:], widths[1:]))])
-        for line in lines
+        "  ".join([f"{line[0]:<{widths[0]}}", *(f"{v:>{w}}" for v, w in zip(line[1:], widths[1:]))]) for line in lines
     ]
     return "\n".join([title, *(line.rstrip() for line in padded)])
 

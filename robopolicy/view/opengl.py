@@ -75,11 +75,7 @@ def context_class() -> Any:
             package = PACKAGES.get(asked)
             raise UserError(
                 f"MUJOCO_GL={asked} does not work here: "
-                + (
-                    f"apt install {package}, or unset it"
-                    if package
-                    else f"known: {', '.join(PACKAGES)}; or unset it"
-                )
+                + (f"apt install {package}, or unset it" if package else f"known: {', '.join(PACKAGES)}; or unset it")
             )
         return _load(asked)
     return next((_load(name) for name in _candidates() if works(name)), None)
@@ -98,9 +94,7 @@ def works(name: str) -> bool:
     environment = {**os.environ, "MUJOCO_GL": name}
     environment.pop("PYOPENGL_PLATFORM", None)
     try:
-        trial = subprocess.run(
-            [sys.executable, "-c", _TRIAL], env=environment, capture_output=True, timeout=60
-        )
+        trial = subprocess.run([sys.executable, "-c", _TRIAL], env=environment, capture_output=True, timeout=60)
     except subprocess.TimeoutExpired:
         return False
     return trial.returncode == 0

@@ -110,9 +110,7 @@ class FilePerformer:
         self._first = recorded["eval_qpos0"][0], recorded["eval_qvel0"][0]
         self.title, self.dt, self.seconds = str(path), contract.control_period_s, float("inf")
         c = contract.command
-        self.channels = tuple(
-            Channel(*values) for values in zip(c.names, c.lower, c.upper, c.units, strict=True)
-        )
+        self.channels = tuple(Channel(*values) for values in zip(c.names, c.lower, c.upper, c.units, strict=True))
         self.joints, self.standing = contract.joint_names, float(self._first[0][2])
         self.model = stage(mujoco.MjSpec.from_string(file.mjcf))
 
@@ -155,9 +153,7 @@ class ClipPerformer:
         if clip is None:
             found = find_clips(model.robot.name, str(target))
             if len(found) > 1:
-                raise UserError(
-                    f"{target} stands for {len(found)} clips: {', '.join(p.stem for p in found)}; name one"
-                )
+                raise UserError(f"{target} stands for {len(found)} clips: {', '.join(p.stem for p in found)}; name one")
             clip = Clip.load(found[0])
         self._clip = clip.for_robot(model)
         self.title, self.dt = clip.name, _CLIP_DT

@@ -16,9 +16,7 @@ _FPS = 30.0  # a film has about so many pictures per second
 _SHEET = 12  # pictures on a contact sheet
 
 
-def play(
-    target: Path, video: Path | None, seconds: float, command: Sequence[float] | None, robot: str | None
-) -> None:
+def play(target: Path, video: Path | None, seconds: float, command: Sequence[float] | None, robot: str | None) -> None:
     """Show how something moves.
 
     Args:

@@ -100,9 +100,7 @@ def frames(
     if qpos.ndim != 2 or qpos.shape[1] != model.nq or not len(qpos):
         raise UserError(f"cannot film states of shape {qpos.shape}: this model needs (K, {model.nq})")
     if not np.isfinite(qpos).all():
-        raise UserError(
-            f"cannot film: state {int(np.flatnonzero(~np.isfinite(qpos).all(axis=1))[0])} is not finite"
-        )
+        raise UserError(f"cannot film: state {int(np.flatnonzero(~np.isfinite(qpos).all(axis=1))[0])} is not finite")
     body = _followed(model, follow)
     data = mujoco.MjData(model)
     centres = np.empty((len(qpos), 3))
@@ -157,9 +155,7 @@ def render(
     return write_mp4(pictures, Path(path), fps)
 
 
-def render_clip(
-    clip: Any, model: "RobotModel", path: Path | str, *, fps: float = 30.0, **options: Any
-) -> Path:
+def render_clip(clip: Any, model: "RobotModel", path: Path | str, *, fps: float = 30.0, **options: Any) -> Path:
     """Film a clip at its own speed.
 
     Args:
@@ -188,9 +184,7 @@ def write_mp4(pictures: Iterable[np.ndarray], path: Path, fps: float) -> Path:
             stream = None
             for picture in pictures:
                 if stream is None:
-                    stream = film.add_stream(
-                        "libx264", rate=round(fps), options={"crf": "23", "preset": "veryfast"}
-                    )
+                    stream = film.add_stream("libx264", rate=round(fps), options={"crf": "23", "preset": "veryfast"})
                     stream.height, stream.width = picture.shape[:2]
                     stream.pix_fmt = "yuv420p"
                 film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -216,9 +210,7 @@ def contact_sheet(pictures: Path | str | Iterable[np.ndarray], path: Path | str,
 
     if isinstance(pictures, str | Path):
         film = read_mp4(Path(pictures))
-        chosen = [
-            film[i] for i in np.linspace(0, len(film) - 1, min(3 * columns, len(film))).round().astype(int)
-        ]
+        chosen = [film[i] for i in np.linspace(0, len(film) - 1, min(3 * columns, len(film))).round().astype(int)]
     else:
         chosen = list(pictures)
     if not chosen:

@@ -39,9 +39,7 @@ class Keys:
     def help(self) -> str:
         """The keys, for a person."""
         if drives(self.channels):
-            return (
-                "up/down: faster/slower   left/right: turn   Home/End: sideways   Space: stop   Enter: tour"
-            )
+            return "up/down: faster/slower   left/right: turn   Home/End: sideways   Space: stop   Enter: tour"
         return "left/right: choose   up/down: change   Space: all to rest   Enter: tour"
 
     @property

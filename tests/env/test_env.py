@@ -65,7 +65,8 @@ def test_an_ending_shows_its_true_last_state_and_then_the_new_start():
     for action in actions(env, 25, size=0.3):
         step, truth = env.step(action), oracle.step(action)
         done = step.terminated | step.truncated
-        assert step.motion is not None and truth.motion is not None
+        assert step.motion is not None
+        assert truth.motion is not None
         for name in ("actor", "critic"):
             assert torch.equal(step.final_obs[name][alive], truth.obs[name][alive])
             assert torch.equal(step.obs[name][~done], step.final_obs[name][~done])
@@ -177,7 +178,8 @@ def test_no_window_crosses_a_reset(window: int, see_command: bool):
     whole = broken = 0
     for action in actions(env, 30):
         step = env.step(action)
-        assert step.motion is not None and step.motion_valid is not None
+        assert step.motion is not None
+        assert step.motion_valid is not None
         done, after = step.terminated | step.truncated, present()
         for i, life in enumerate(lives):
             life.append(truth["now"][i])
@@ -206,9 +208,7 @@ def test_a_clip_replayed_in_the_simulator_has_the_features_of_the_clip(robot: st
 
 @pytest.mark.parametrize("fps", [30.0, 47.6, 50.0, 120.0])
 @pytest.mark.parametrize("control_dt", [0.02, 0.01])
-def test_clip_pairs_are_one_control_period_apart_whatever_the_clips_rate(
-    fps: float, control_dt: float, tmp_path: Path
-):
+def test_clip_pairs_are_one_control_period_apart_whatever_the_clips_rate(fps: float, control_dt: float, tmp_path: Path):
     """The base moves at 0.5 m/s and a joint at 0.3 rad/s: so far apart must two frames of a window be."""
     model = compiled("droid")
     t = np.arange(60) / fps

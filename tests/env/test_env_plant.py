@@ -112,7 +112,7 @@ def test_the_servo_regulates_what_its_lying_encoder_reads():
 def test_a_crooked_imu_reads_in_its_own_frame(name: str):
     crooked = quiet(randomizers={"imu": randomize(randomizers.imu_orientation, limit=0.3)})
     env, straight = Env(crooked, N, seed=1), Env(quiet(), N, seed=1)
-    env.reset(stagger=False), straight.reset(stagger=False)
+    seen, truth = env.reset(stagger=False)["actor"], straight.reset(stagger=False)["actor"]
     for action in actions(env, 3):
         seen = env.step(action).obs["actor"][:, columns(env, name)]
         truth = straight.step(action).obs["actor"][:, columns(env, name)]

@@ -22,7 +22,18 @@ FILES = [
     PACKAGE / "rotation.py",
     PACKAGE / "motion" / "features.py",
 ]
-WAITING = {"item", "nonzero", "tolist", "numpy", "cpu", "argwhere", "masked_select", "unique", "flatnonzero", "allclose"}
+WAITING = {
+    "item",
+    "nonzero",
+    "tolist",
+    "numpy",
+    "cpu",
+    "argwhere",
+    "masked_select",
+    "unique",
+    "flatnonzero",
+    "allclose",
+}
 OPERATORS = ("_local_scalar_dense", "nonzero", "nonzero_static", "masked_select", "unique", "equal", "is_nonzero")
 
 
@@ -30,9 +41,10 @@ def offences(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Attribute) and node.attr in WAITING:
             yield f"line {node.lineno}: .{node.attr}"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "where":
-            if len(node.args) + len(node.keywords) == 1:
-                yield f"line {node.lineno}: where with a condition alone"
+        called = node.func if isinstance(node, ast.Call) else None
+        given = len(node.args) + len(node.keywords) if isinstance(node, ast.Call) else 0
+        if isinstance(called, ast.Attribute) and called.attr == "where" and given == 1:
+            yield f"line {called.lineno}: where with a condition alone"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")

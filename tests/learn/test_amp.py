@@ -188,9 +188,7 @@ def test_input_noise_keeps_it_from_saturating():
     """A small constant difference in a few joints gives a policy away at once, unless the inputs are blurred."""
     logs = []
     for input_noise in (0.0, 0.5):
-        prior = make(
-            input_noise=input_noise, learning_rate=5e-3, gradient_penalty=0.1, hidden=(64,), updates=5
-        )
+        prior = make(input_noise=input_noise, learning_rate=5e-3, gradient_penalty=0.1, hidden=(64,), updates=5)
         shift = torch.zeros_like(prior.std)
         shift[:8] = 0.4 * prior.std[:8]
         for k in range(60):
@@ -383,7 +381,7 @@ def test_health_is_logged():
     prior = make()
     collect(prior, demo(prior, 128))
     log = prior.update()
-    wanted = "loss gradient_penalty accuracy logit_gap style_reward style_reward_std saturated".split()
+    wanted = ["loss", "gradient_penalty", "accuracy", "logit_gap", "style_reward", "style_reward_std", "saturated"]
     assert set(wanted) <= log.keys()
     assert all(isinstance(value, float) and math.isfinite(value) for value in log.values())
     assert 0 <= log["accuracy"] <= 1

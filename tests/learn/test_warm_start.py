@@ -44,9 +44,7 @@ def test_it_shows_what_the_environment_shows(robot: str, name: str):
     for term in env.task.observations:
         if term not in ("last_action", "history"):
             part = columns(env, term)
-            torch.testing.assert_close(
-                obs["actor"][:, part], seen["actor"][keep][:, part], atol=2e-5, rtol=0, msg=term
-            )
+            torch.testing.assert_close(obs["actor"][:, part], seen["actor"][keep][:, part], atol=2e-5, rtol=0, msg=term)
     height = env.actor_dim
     torch.testing.assert_close(obs["critic"][:, :height], obs["actor"])
     known = slice(height, height + 4)  # base velocity and height

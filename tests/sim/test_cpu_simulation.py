@@ -154,9 +154,7 @@ def test_an_empty_mask_does_nothing(droid: RobotModel):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_assigned_model_fields_act_in_their_simulation_and_derived_constants_follow(
-    droid: RobotModel, threads: int
-):
+def test_assigned_model_fields_act_in_their_simulation_and_derived_constants_follow(droid: RobotModel, threads: int):
     sim = make(droid, threads)
     targets = {name: sim.expand(name) for name in ("body_mass", "body_inertia", "dof_armature")}
     extra = torch.zeros(N, 2)
@@ -221,9 +219,7 @@ def test_a_saved_simulation_continues_to_the_same_bits(late_droid: RobotModel):
         for u in some:
             sim.bind("ctrl").copy_(u)
             sim.step(1)  # so that the saved moment lies within the servos' delay
-            path.append(
-                torch.cat((sim.bind("qpos"), sim.bind("qvel"), sim.bind("sensordata")), dim=1).clone()
-            )
+            path.append(torch.cat((sim.bind("qpos"), sim.bind("qvel"), sim.bind("sensordata")), dim=1).clone())
         return torch.stack(path)
 
     run(sim, inputs[:10])
@@ -241,9 +237,7 @@ def test_a_saved_simulation_continues_to_the_same_bits(late_droid: RobotModel):
     assert not all(torch.equal(again[k], saved[k]) for k in saved)  # the saved state is a copy, not a view
 
 
-def test_a_late_servo_gets_each_control_exactly_so_many_steps_later(
-    droid: RobotModel, late_droid: RobotModel
-):
+def test_a_late_servo_gets_each_control_exactly_so_many_steps_later(droid: RobotModel, late_droid: RobotModel):
     """Oracle: servos that are never late, fed by hand with the control of k steps before; held ones until then."""
     sim = make(late_droid)
     delay = sim.expand("actuator_delay")
@@ -262,9 +256,7 @@ def test_a_late_servo_gets_each_control_exactly_so_many_steps_later(
         for i, data in enumerate(oracle):
             data.ctrl[:] = inputs[t - steps[i]][i] if t >= steps[i] else held[i].numpy()
             mujoco.mj_step(droid.mj, data)
-            np.testing.assert_array_equal(
-                sim.bind("qpos")[i].numpy(), data.qpos, err_msg=f"step {t}, {steps[i]} late"
-            )
+            np.testing.assert_array_equal(sim.bind("qpos")[i].numpy(), data.qpos, err_msg=f"step {t}, {steps[i]} late")
 
 
 def test_hold_touches_only_masked_simulations(late_droid: RobotModel):

@@ -142,9 +142,7 @@ def _wxyz(path: Path, xyzw: np.ndarray) -> np.ndarray:
     norm = np.linalg.norm(xyzw, axis=1)
     bad = np.flatnonzero(np.abs(norm - 1) > NORM_TOLERANCE)
     if len(bad):
-        raise UserError(
-            f"{path}: columns 3 to 6 are no unit quaternion in frame {bad[0]}: norm {norm[bad[0]]:.4g}"
-        )
+        raise UserError(f"{path}: columns 3 to 6 are no unit quaternion in frame {bad[0]}: norm {norm[bad[0]]:.4g}")
     quat = (xyzw / norm[:, None])[:, [3, 0, 1, 2]]
     flips = (quat[1:] * quat[:-1]).sum(axis=1) < 0
     return quat * np.concatenate([[1.0], np.where(np.cumsum(flips) % 2, -1.0, 1.0)])[:, None]

@@ -1,0 +1,357 @@
+"""The command line: quick to answer, one line per mistake, and a run that ends in files that fit together."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from robopolicy import checkpoint
+from robopolicy.cli import main
+
+HEAVY = {"torch", "mujoco", "numpy", "matplotlib", "onnx", "onnxruntime", "tyro", "stable_baselines3"}
+TINY = ["--num-envs", "32", "--episode-s", "2", "--threads", "1", "--seed", "3", "--ppo.horizon", "24"]
+STEPS = 1536  # two iterations of 32 robots x 24 steps
+
+
+def train(folder: Path, *flags: str, steps: int = STEPS) -> Path:
+    """A training of seconds."""
+    assert main(["train", "go2_velocity", *TINY, "--steps", str(steps), "--run", str(folder), *flags]) == 0
+    return folder
+
+
+def policy(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a run's policy."""
+    return checkpoint.load(folder).state["learner"]["policy"]
+
+
+def assert_bit_equal(one: Path, other: Path) -> None:
+    first, second = policy(one), policy(other)
+    assert first.keys() == second.keys()
+    differing = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not differing
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    """One trained run that the tests share; they change copies of it."""
+    return train(tmp_path_factory.mktemp("cli") / "tiny")
+
+
+@pytest.fixture
+def copy(tiny, tmp_path) -> Path:
+    return Path(shutil.copytree(tiny, tmp_path / "run"))
+
+
+@pytest.fixture
+def mistake(capfd, monkeypatch, tmp_path):
+    """Runs a command that must fail with one line; returns the line."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*argv: str) -> str:
+        capfd.readouterr()
+        assert main(list(argv)) == 2
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert "Traceback" not in err
+        assert len(err.splitlines()) == 1, err
+        return err
+
+    return run
+
+
+# ---- quick answers
+
+
+def imports_of(*argv: str) -> tuple[str, set[str], float]:
+    """What a command prints, the top-level packages it imports, and how long it takes [s]."""
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "robopolicy.cli", *argv],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds = time.perf_counter() - start
+    modules = re.findall(r"\|\s+([\w.]+)$", done.stderr, re.MULTILINE)
+    return done.stdout, {name.partition(".")[0] for name in modules}, seconds
+
+
+def test_help_is_quick():
+    text, packages, seconds = imports_of("--help")
+    print(f"--help: {seconds:.2f} s")
+    for command in ("train", "play", "eval", "export", "verify", "list", "bench", "clip"):
+        assert re.search(rf"^ +{command}\b", text, re.MULTILINE)
+    assert not packages & HEAVY
+    assert seconds < 3.0  # 0.1 s on an idle machine
+
+
+def test_list_is_quick_and_one_json_object():
+    text, packages, seconds = imports_of("list", "--json")
+    print(f"list: {seconds:.2f} s")
+    found = json.loads(text)
+    assert set(found) == {"tasks", "robots", "clips"}
+    assert "style of its clips" in found["tasks"]["droid_walk"]
+    assert found["robots"]["droid"].startswith("14 joints")
+    assert re.match(r"\d+ clips: .*walk_\*", found["clips"]["droid"])
+    assert not packages & {"torch", "stable_baselines3", "matplotlib"}
+    assert seconds < 5.0  # 0.4 s on an idle machine
+
+
+# ---- mistakes
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ("frobnicate", ["frobnicate", "train", "bench"]),
+        ("train nope", ["unknown task 'nope'", "droid_walk", "go2_velocity"]),
+        ("train nope.py", ["no task file 'nope.py'"]),
+        ("train --seed 3", ["the task comes first"]),
+        ("train go2_velocity --robot nope", ["unknown robot 'nope'", "droid, go2"]),
+        ("train go2_velocity --prior.clips nope", ["unknown clip 'nope'", "trot_in_place"]),
+        ("train go2_velocity --num-env 3", ["--num-env", "did you mean --num-envs?"]),
+        ("train go2_velocity --ppo.horizon abc", ["--ppo.horizon", "abc"]),
+        ("train go2_velocity --ppo.schedule abc", ["--ppo.schedule", "adaptive"]),
+        ("train go2_velocity --steps -5", ["--steps -5"]),
+        ("train go2_velocity --seconds 0", ["--seconds 0"]),
+        ("train go2_velocity --device abacus", ["abacus", "cpu"]),
+        ("train go2_velocity --config", ["--config needs a path"]),
+        ("train --config nowhere/config.json", ["nowhere/config.json"]),
+        ("train --resume nowhere", ["no run folder nowhere"]),
+        ("eval nowhere", ["no run folder nowhere"]),
+        ("eval nowhere.onnx", ["nowhere.onnx"]),
+        ("eval nowhere --bogus", ["--bogus"]),
+        ("export nowhere --output x.onnx", ["no run folder nowhere"]),
+        ("verify nowhere.onnx", ["nowhere.onnx", "No such file"]),
+        ("play nowhere --video x.mp4", ["nowhere", "run folder", ".onnx", ".npz"]),
+        ("play nope --robot droid --video x.mp4", ["unknown clip 'nope'", "happy_nod"]),
+        ("play happy_nod --robot nope --video x.mp4", ["unknown robot 'nope'"]),
+        ("play happy_nod --robot droid --video x.gif", ["x.gif", ".mp4"]),
+        ("play happy_nod --robot droid --video x.mp4 --command 1", ["--command", "happy_nod"]),
+        ("clip check nope --robot droid", ["unknown clip 'nope'"]),
+        ("clip check happy_nod", ["--robot"]),
+        ("bench nope", ["unknown task 'nope'"]),
+    ],
+)
+def test_a_mistake_is_one_line(mistake, argv, words):
+    line = mistake(*argv.split())
+    for word in words:
+        assert word in line
+
+
+def test_no_window_without_a_screen(mistake, monkeypatch):
+    if sys.platform != "linux":
+        pytest.skip("only Linux runs without a screen")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert "--video" in mistake("play", "happy_nod", "--robot", "droid")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import no_such_thing\n", ["line 1", "No module named 'no_such_thing'"]),
+        ("def task():\n    x = 1\n    return x / 0\n", ["line 3", "ZeroDivisionError"]),
+        ("def task(:\n", ["line 1", "SyntaxError"]),
+        ("x = 1\n", ["no function task()"]),
+    ],
+)
+def test_a_task_file_that_raises_is_named_with_its_line(mistake, tmp_path, source, words):
+    (tmp_path / "mine.py").write_text(source)
+    for path in ("mine.py", str(tmp_path / "mine.py")):
+        line = mistake("train", path)
+        assert path in line
+        for word in words:
+            assert word in line
+
+
+def test_a_reward_that_raises_is_named_with_its_line(capfd, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from dataclasses import replace\n"
+        "from robopolicy.task import load_task, term\n"
+        "def broken(state):\n"
+        "    return state.nothing\n"
+        "def task():\n"
+        '    return replace(load_task("go2_velocity"), rewards={"broken": term(1.0, broken)})\n'
+    )
+    assert main(["train", str(file), *TINY, "--steps", "768", "--run", str(tmp_path / "run")]) == 2
+    err = capfd.readouterr().err
+    assert f"{file}, line 4 raised AttributeError" in err
+    assert "Traceback" not in err
+
+
+def test_a_half_written_run_says_what_is_missing(mistake, copy):
+    (copy / "checkpoint.pt").write_bytes((copy / "checkpoint.pt").read_bytes()[:5000])
+    assert "checkpoint.pt is damaged" in mistake("eval", str(copy))
+    (copy / "checkpoint.pt").unlink()
+    assert "has no checkpoint.pt" in mistake("train", "--resume", str(copy))
+    assert "remove it" in mistake("train", "go2_velocity", *TINY, "--run", str(copy))
+    text = (copy / "config.json").read_text()
+    (copy / "config.json").write_text(text[: len(text) // 2])
+    assert "config.json is damaged" in mistake("export", str(copy), "--output", "x.onnx")
+    (copy / "task.py").unlink()
+    assert "task.py is missing" in mistake("eval", str(copy))
+
+
+def test_a_run_is_not_overwritten(mistake, copy):
+    before = (copy / "checkpoint.pt").read_bytes()
+    assert f"--resume {copy}" in mistake("train", "go2_velocity", *TINY, "--run", str(copy))
+    assert (copy / "checkpoint.pt").read_bytes() == before
+
+
+# ---- a run
+
+
+def test_training_leaves_its_files(tiny):
+    names = {path.name for path in tiny.iterdir()}
+    assert names >= {
+        "config.json",
+        "task.py",
+        "progress.csv",
+        "curves.png",
+        "checkpoint.pt",
+        "checkpoint.json",
+    }
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    config = json.loads((tiny / "config.json").read_text())
+    assert config["settings"]["num_envs"] == 32
+    assert config["options"]["seed"] == 3
+    assert json.loads((tiny / "checkpoint.json").read_text())["steps"] == STEPS
+    assert len((tiny / "progress.csv").read_text().splitlines()) == 3  # names, and two iterations
+
+
+def test_the_same_config_gives_the_same_bits(tiny, tmp_path):
+    again = tmp_path / "again"
+    assert main(["train", "--config", str(tiny / "config.json"), "--run", str(again)]) == 0
+    assert_bit_equal(tiny, again)
+
+
+def test_a_run_goes_on(copy):
+    assert main(["train", "--resume", str(copy), "--steps", "2304"]) == 0
+    assert json.loads((copy / "checkpoint.json").read_text())["steps"] == 2304
+
+
+def test_ctrl_c_saves_and_resuming_continues_to_the_same_numbers(tiny, tmp_path, monkeypatch, capfd):
+    from robopolicy.progress import Progress
+
+    report = Progress.report
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "report", lambda self: (report(self), signal.raise_signal(signal.SIGINT)))
+        folder = train(tmp_path / "run")
+    assert f"robopolicy train --resume {folder}" in capfd.readouterr().out
+    assert json.loads((folder / "checkpoint.json").read_text())["steps"] == STEPS // 2
+    assert main(["train", "--resume", str(folder)]) == 0
+    assert_bit_equal(folder, tiny)
+
+
+def test_a_full_disk_keeps_the_former_checkpoint(copy, mistake, monkeypatch):
+    before = (copy / "checkpoint.pt").read_bytes()
+
+    def full(state, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr("robopolicy.progress.Progress._show", lambda *_: None)
+    line = mistake("train", "--resume", str(copy), "--steps", "2304")
+    assert "No space left on device" in line
+    assert "checkpoint.pt" in line
+    assert (copy / "checkpoint.pt").read_bytes() == before
+    assert not list(copy.glob(".checkpoint*"))
+    assert checkpoint.load(copy).sidecar["steps"] == STEPS
+
+
+def test_eval_prints_one_json_object(tiny, capfd):
+    capfd.readouterr()
+    assert main(["eval", str(tiny), "--episodes", "8", "--json"]) == 0
+    out = capfd.readouterr().out
+    result = json.loads(out)
+    assert out.count("\n") == 1
+    assert {"velocity_rmse_mps", "yaw_rmse_radps", "survival", "style_distance", "episodes"} <= set(result)
+    assert result["episodes"] == 8
+    assert 0 <= result["survival"] <= 1
+    assert result["style_distance"] is None  # this task has no clips
+
+
+@pytest.fixture(scope="module")
+def exported(tiny, tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("export") / "policy.onnx"
+    assert main(["export", str(tiny), "--output", str(file)]) == 0
+    return file
+
+
+def test_an_exported_run_is_verified(exported, tmp_path, capfd):
+    capfd.readouterr()
+    assert main(["verify", str(exported), "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["agrees"] is True
+    assert all(check["ok"] for check in result["checks"])
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(exported.read_bytes()[:-100])
+    assert main(["verify", str(damaged), "--json"]) != 0
+    assert json.loads(capfd.readouterr().out)["agrees"] is False
+
+
+def test_the_run_and_the_exported_file_move_alike(tiny, exported):
+    from robopolicy.view.performers import find_performer
+    from robopolicy.view.play import perform
+    from robopolicy.view.tour import held
+
+    run, file = find_performer(tiny), find_performer(exported)
+    assert run.channels == file.channels
+    parts = held(run.channels, [0.5, 0.0, 0.2])
+    states, captions = perform(run, parts, 0.2)
+    in_plain_mujoco, same_captions = perform(file, parts, 0.2)
+    assert abs(states - in_plain_mujoco).max() < 1e-4
+    assert captions[-1].splitlines()[1:] == same_captions[-1].splitlines()[1:]
+    assert re.search(r"command +\+0.50 +\+0.00 +\+0.20", captions[0])
+
+
+def test_play_films_a_run(tiny, tmp_path, capfd):
+    film = tmp_path / "film.mp4"
+    assert main(["play", str(tiny), "--video", str(film), "--seconds", "0.3", "--command", "2", "0", "0"]) == 0
+    assert "vx 2 is outside the trained range" in capfd.readouterr().err
+    assert film.stat().st_size > 1000
+    assert film.with_suffix(".png").stat().st_size > 1000
+
+
+def test_a_closed_pipe_is_no_error():
+    """`robopolicy list | head -1` ends without a word about it."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "robopolicy.cli", "list"], stdout=write, stderr=subprocess.PIPE, text=True
+    )
+    os.close(write)
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+# ---- the log of a run that goes on
+
+
+def test_progress_keeps_its_rows_when_a_run_goes_on(tmp_path):
+    from robopolicy.progress import open_logs
+    from robopolicy.view.plots import read_progress
+
+    for begin, end in ((0, 30), (20, 50)):  # the second part goes on from a checkpoint at 20 steps
+        logger = open_logs(tmp_path, begin)
+        for steps in range(begin + 10, end + 1, 10):
+            logger.record("time_s", steps / 10)
+            logger.record("env_steps", steps)
+            if steps == 40:
+                logger.record("late", 1.5)
+            logger.dump(steps)
+        logger.close()
+    columns = read_progress(tmp_path / "progress.csv")
+    assert columns["env_steps"].tolist() == [10, 20, 30, 40, 50]
+    assert columns["late"][3] == 1.5

@@ -1,0 +1,136 @@
+"""Rotations against MuJoCo's own quaternion functions."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from robopolicy.rotation import (
+    from_rotation_vector,
+    gravity_direction,
+    multiply,
+    rotate,
+    rotate_inverse,
+    to_heading,
+    yaw,
+)
+
+K = 50
+
+
+def quaternions(seed: int = 0) -> np.ndarray:
+    """Random orientations, wxyz, of both signs; the first are the identity and half turns. Shape (K, 4)."""
+    q = np.random.default_rng(seed).normal(size=(K, 4))
+    q[:4] = np.eye(4)
+    return q / np.linalg.norm(q, axis=1, keepdims=True)
+
+
+def vectors(seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(K, 3))
+
+
+def each(function: Callable[..., None], size: int, *rows: np.ndarray, **more: Any) -> np.ndarray:
+    """MuJoCo's function of every row."""
+    out = np.empty((len(rows[0]), size))
+    for k, args in enumerate(zip(*rows, strict=True)):
+        function(out[k], *args, **more)
+    return out
+
+
+def matrices(q: np.ndarray) -> np.ndarray:
+    return each(mujoco.mju_quat2Mat, 9, q).reshape(-1, 3, 3)
+
+
+def same(value: Tensor, expected: np.ndarray) -> None:
+    np.testing.assert_allclose(value.numpy(), expected, atol=1e-12)
+
+
+Q, V = torch.as_tensor(quaternions()), torch.as_tensor(vectors())
+
+
+def test_rotate():
+    same(rotate(Q, V), each(lambda out, v, q: mujoco.mju_rotVecQuat(out, v, q), 3, V.numpy(), Q.numpy()))
+
+
+def test_rotate_inverse():
+    inverse = each(mujoco.mju_negQuat, 4, Q.numpy())
+    same(rotate_inverse(Q, V), each(lambda out, v, q: mujoco.mju_rotVecQuat(out, v, q), 3, V.numpy(), inverse))
+    same(rotate_inverse(Q, rotate(Q, V)), V.numpy())
+
+
+def test_multiply():
+    other = torch.as_tensor(quaternions(5))
+    same(multiply(Q, other), each(mujoco.mju_mulQuat, 4, Q.numpy(), other.numpy()))
+    same(rotate(multiply(Q, other), V), rotate(Q, rotate(other, V)).numpy())
+
+
+def test_gravity_direction():
+    same(gravity_direction(Q), -matrices(Q.numpy())[:, 2])
+
+
+def test_yaw_is_where_the_x_axis_points():
+    ahead = matrices(Q.numpy())[:, :, 0]
+    same(yaw(Q), np.arctan2(ahead[:, 1], ahead[:, 0]))
+
+
+@pytest.mark.parametrize("pitch", [0.0, 0.4, -0.7])
+@pytest.mark.parametrize("angle", [0.0, 0.3, 2.0, -3.0])
+def test_yaw_of_a_leaning_body(angle: float, pitch: float):
+    turn, lean = np.array([math.cos(angle / 2), 0, 0, math.sin(angle / 2)]), np.empty(4)
+    mujoco.mju_axisAngle2Quat(lean, np.array([0.0, 1.0, 0.0]), pitch)
+    q = np.empty(4)
+    mujoco.mju_mulQuat(q, turn, lean)
+    assert float(yaw(torch.as_tensor(q))) == pytest.approx(angle)
+
+
+def test_to_heading_turns_about_z_only():
+    angle = yaw(Q).numpy()
+    c, s, zero, one = np.cos(angle), np.sin(angle), np.zeros(K), np.ones(K)
+    back = np.stack((c, s, zero, -s, c, zero, zero, zero, one), axis=1).reshape(-1, 3, 3)
+    same(to_heading(Q, V), np.einsum("kij,kj->ki", back, V.numpy()))
+
+
+def test_from_rotation_vector():
+    v = vectors(3) * np.linspace(0.01, 3, K)[:, None]
+    angle = np.linalg.norm(v, axis=1)
+    expected = each(mujoco.mju_axisAngle2Quat, 4, v / angle[:, None], angle)
+    same(from_rotation_vector(torch.as_tensor(v)), expected)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-20, 1e-9, 1e-4])
+def test_small_rotation_vectors(size: float):
+    q = from_rotation_vector(torch.tensor([size, 0.0, 0.0]))
+    assert q.isfinite().all()
+    torch.testing.assert_close(q, torch.tensor([1.0, size / 2, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda q, v: rotate(q, v),
+        lambda q, v: rotate_inverse(q, v),
+        lambda q, v: to_heading(q, v),
+        lambda q, v: gravity_direction(q),
+        lambda q, v: multiply(q, q),
+        lambda q, v: from_rotation_vector(v),
+    ],
+)
+def test_any_leading_shape_and_single_precision(function: Callable[[Tensor, Tensor], Tensor]):
+    q, v = Q[:48].float(), V[:48].float()
+    flat = function(q, v)
+    assert flat.dtype == torch.float32
+    torch.testing.assert_close(function(q.view(2, 4, 6, 4), v.view(2, 4, 6, 3)).flatten(0, 2), flat)
+    torch.testing.assert_close(function(q[0], v[0]), flat[0])
+    torch.testing.assert_close(flat.double(), function(Q[:48], V[:48]), atol=2e-6, rtol=1e-5)
+
+
+def test_one_rotation_for_many_vectors():
+    feet = torch.as_tensor(np.random.default_rng(0).normal(size=(K, 4, 3)))
+    together = rotate_inverse(Q.unsqueeze(-2), feet)
+    for f in range(4):
+        torch.testing.assert_close(together[:, f], rotate_inverse(Q, feet[:, f]))
