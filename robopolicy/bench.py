@@ -1,6 +1,5 @@
 """Speed, as shares of what the bare engine does in the same minute: machines are shared and noisy."""
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from mujoco.batch import Batch
 
+from robopolicy.learn.threads import usable_cores
 from robopolicy.task import load_task
 from robopolicy.train import Options, Trainer
 
@@ -40,7 +40,7 @@ def bench(name: str, num_envs: int | None = None, seconds: float = 30.0, quiet: 
     model, env = trainer.model, trainer.env
     _, callback = model._setup_learn(2**62, None)
     model.tune_threads()
-    threads = len(os.sched_getaffinity(0))
+    threads = usable_cores()
     bare = Batch(env.robot.mj, env.num_envs, threads, persistent=True)
     steps = env.num_envs * model.n_steps
 

@@ -1,5 +1,6 @@
 """Judging a policy by what training never saw: fresh episodes over the whole command range, and held-out clips."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from robopolicy_runtime.contract import Contract
 from torch import Tensor
 
 from robopolicy.env.env import Env
@@ -95,7 +97,7 @@ def evaluate(task: Task, act: Act, episodes: int = 256, seed: int = 12345, secon
         style_distance=distance,
         episodes=episodes,
         reward=float(total.mean()),
-        return_std=float(total.std()),
+        return_std=float(total.std(unbiased=False)),
     )
 
 
@@ -136,15 +138,27 @@ def _onnx_actor(path: Path) -> tuple[Task, Act]:
     from robopolicy_runtime.errors import ContractError
     from robopolicy_runtime.policy import PolicyFile
 
-    from robopolicy.task import load_task
-
     if not path.is_file():
         raise UserError(f"no file {path}")
     try:
         policy = PolicyFile.open(path)
     except ContractError as error:
         raise UserError(str(error)) from error
-    return load_task(policy.contract.task), lambda obs: torch.from_numpy(policy.run(obs.numpy()))
+    return _task_of(path, policy.contract), lambda obs: torch.from_numpy(policy.run(obs.numpy()))
+
+
+def _task_of(path: Path, contract: Contract) -> Task:
+    """What an exported policy was trained on: its run's own settings while it lies in the run's folder."""
+    from robopolicy import checkpoint
+    from robopolicy.task import load_task
+
+    config = path.parent / checkpoint.CONFIG
+    if config.is_file() and hashlib.sha256(config.read_bytes()).hexdigest() == contract.hashes.config:
+        return checkpoint.load_config(path.parent)[0]
+    try:
+        return load_task(contract.task)
+    except UserError as error:
+        raise UserError(f"{path} does not lie in the folder of its run, and: {error}") from error
 
 
 def summary(result: Evaluation) -> dict[str, Any]:

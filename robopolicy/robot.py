@@ -118,7 +118,10 @@ class Robot:
             _add_floor(spec)
             for site in self.feet:
                 _add_clearance_sensor(spec, site)
-        mj = spec.compile()
+        try:
+            mj = spec.compile()
+        except ValueError as error:
+            raise UserError(f"robot {self.name!r}: {self.mjcf} does not compile: {error}") from error
         return _resolve(self, spec, mj, joints, servos)
 
     def _servo(self, joint: str) -> Servo:

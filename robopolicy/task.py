@@ -1,5 +1,6 @@
 """A task: one value that says what a robot should do, what it senses, and how it learns."""
 
+import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -180,6 +181,18 @@ class Task:
                     f"observation {name!r} is {term.function.__name__}, which no robot can measure; the actor may see: "
                     f"{known}; give others to the critic as `privileged`"
                 )
+        for group in ("observations", "privileged", "rewards", "terminations", "randomizers"):
+            for name, term in getattr(self, group).items():
+                _check_arguments(f"{group}.{name}", term)
+
+
+def _check_arguments(where: str, term: Any) -> None:
+    """Raise a UserError if a term's arguments do not fit its function."""
+    try:
+        inspect.signature(term.function).bind(None, **term.params)
+    except TypeError as error:
+        known = ", ".join(list(inspect.signature(term.function).parameters)[1:]) or "none"
+        raise UserError(f"{where}: {term.function.__name__}: {error}; its arguments: {known}") from None
 
 
 def list_tasks() -> list[str]:

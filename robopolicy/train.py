@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 
 import torch
-from stable_baselines3.common.logger import configure
 
 from robopolicy import checkpoint
 from robopolicy.env.env import Env
@@ -16,7 +15,7 @@ from robopolicy.learn.amp import MotionPrior
 from robopolicy.learn.ppo import PPO
 from robopolicy.learn.warm_start import warm_start
 from robopolicy.motion.reference import Reference, load_reference
-from robopolicy.progress import Progress
+from robopolicy.progress import Progress, open_logs
 from robopolicy.task import Task
 
 _SAVE_EVERY_S = 60.0
@@ -51,6 +50,10 @@ class Trainer:
     def __init__(self, task: Task, options: Options):
         if options.device not in ("auto", "cpu"):
             raise UserError(f"unknown device {options.device!r}; known: auto, cpu")
+        for name in ("steps", "seconds"):
+            bound = getattr(options, name)
+            if bound is not None and bound <= 0:
+                raise UserError(f"{name} is {bound}; it must be positive")
         torch.set_num_threads(1)
         torch.manual_seed(options.seed)
         self.task, self.options = task, options
@@ -131,7 +134,7 @@ def train(task: Task, source: Path, options: Options) -> Path:
     trainer = Trainer(task, options)
     hashes = {c.name: c.content_hash() for c in trainer.reference.clips} if trainer.reference else {}
     checkpoint.begin_run(folder, task, source, asdict(options), hashes)
-    trainer.model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
+    trainer.model.set_logger(open_logs(folder))
     error = trainer.warm_start()
     if error is not None:
         print(f"warm start: the actor imitates {len(hashes)} clips with a mean square error of {error:.4f}")
@@ -150,7 +153,7 @@ def resume(folder: Path, options: Options) -> Path:
     for name, value in told.items():
         setattr(before, name, value)
     trainer = Trainer(run.task, before)
-    trainer.model.set_logger(configure(str(folder), ["csv", "tensorboard"]))
+    trainer.model.set_logger(open_logs(folder, run.sidecar["steps"]))
     trainer.restore(run)
     trainer.fit(folder)
     return folder

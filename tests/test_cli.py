@@ -301,6 +301,17 @@ def test_an_exported_run_is_verified(exported, tmp_path, capfd):
     assert json.loads(capfd.readouterr().out)["agrees"] is False
 
 
+def test_an_exported_file_is_judged_as_its_run(copy, exported, capfd):
+    """In the folder of its run the task is the run's own, flags included: here episodes of 2 s."""
+    inside = Path(shutil.copy(exported, copy / "policy.onnx"))
+    rewards = []
+    for target in (copy, inside):
+        capfd.readouterr()
+        assert main(["eval", str(target), "--episodes", "8", "--json"]) == 0
+        rewards.append(json.loads(capfd.readouterr().out)["reward"])
+    assert rewards[1] == pytest.approx(rewards[0], rel=0.02)
+
+
 def test_the_run_and_the_exported_file_move_alike(tiny, exported):
     from robopolicy.view.performers import find_performer
     from robopolicy.view.play import perform

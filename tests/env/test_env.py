@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 import torch
@@ -206,6 +207,34 @@ def test_a_clip_replayed_in_the_simulator_has_the_features_of_the_clip(robot: st
     torch.testing.assert_close(env.snapshot().motion, frames.features, atol=1e-5, rtol=0)
 
 
+def test_features_are_in_the_bases_own_frame():
+    """Oracle: MuJoCo's matrices and object velocities. Nothing changes when the robot stands elsewhere and turned."""
+    model = compiled("droid")
+    data, quat, velocity = mujoco.MjData(model.mj), np.empty(4), np.empty(6)
+    rng = np.random.default_rng(0)
+    mujoco.mju_axisAngle2Quat(quat, np.array([0.6, -0.64, 0.48]), 1.1)
+    joints, speeds = rng.uniform(-0.3, 0.3, 14), rng.normal(size=14)
+    own = {"linear": rng.normal(size=3), "angular": rng.normal(size=3)}
+    found = []
+    for turn, ground in ((0.0, (0.0, 0.0)), (2.2, (3.0, -1.0))):
+        about_z, turned, matrix = np.array([np.cos(turn / 2), 0, 0, np.sin(turn / 2)]), np.empty(4), np.empty(9)
+        mujoco.mju_mulQuat(turned, about_z, quat)
+        mujoco.mju_quat2Mat(matrix, turned)
+        data.qpos[:] = [*ground, 0.4, *turned, *joints]
+        data.qvel[:] = [*(matrix.reshape(3, 3) @ own["linear"]), *own["angular"], *speeds]
+        mujoco.mj_forward(model.mj, data)
+        base = data.body("base")
+        mujoco.mj_objectVelocity(model.mj, data, mujoco.mjtObj.mjOBJ_XBODY.value, base.id, velocity, 1)
+        feet = (data.site_xpos[model.foot_sites] - base.xpos) @ base.xmat.reshape(3, 3)
+        down = -base.xmat.reshape(3, 3)[2]
+        expected = [joints, speeds, velocity[3:], velocity[:3], down, [0.4], feet.flatten()]
+        states = (data.qpos, data.qvel, data.site_xpos[model.foot_sites])
+        features = motion_features(*(torch.as_tensor(x)[None] for x in states))[0]
+        np.testing.assert_allclose(features.numpy(), np.concatenate(expected), atol=1e-9)
+        found.append(features)
+    torch.testing.assert_close(found[0], found[1])
+
+
 @pytest.mark.parametrize("fps", [30.0, 47.6, 50.0, 120.0])
 @pytest.mark.parametrize("control_dt", [0.02, 0.01])
 def test_clip_pairs_are_one_control_period_apart_whatever_the_clips_rate(fps: float, control_dt: float, tmp_path: Path):
@@ -377,6 +406,21 @@ def test_commands_change_at_drawn_times_and_stay_within_their_ranges():
     assert min(changes) >= 0.1 - 1e-6
     assert max(changes) <= 0.3 + 0.02 + 1e-6
     assert max(changes) - min(changes) > 0.15
+
+
+def test_the_last_observation_shows_the_command_that_was_in_force():
+    """Even if its time is up in the step that ends the episode."""
+    task = quiet(command=Command(resample_s=(0.02, 0.02), zero=0.0, single=0.0), episode_s=0.06)
+    env = Env(task, N, nominal=True)
+    env.reset(stagger=False)
+    part = columns(env, "command")
+    for k in range(1, 7):
+        told = env.command.clone()
+        step = env.step(torch.zeros(N, env.num_actions))
+        assert bool(step.truncated.all()) == (k % 3 == 0)
+        assert torch.equal(step.final_obs["actor"][:, part], told if k % 3 == 0 else env.command)
+        assert torch.equal(step.obs["actor"][:, part], env.command)
+        assert not torch.equal(env.command, told)
 
 
 def test_commands_are_zero_or_single_as_often_as_asked_and_cover_their_ranges():

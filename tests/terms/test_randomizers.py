@@ -2,8 +2,9 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -13,6 +14,7 @@ from small_envs import actions, compiled, quiet
 from torch import Tensor
 
 from robopolicy.env.env import Env
+from robopolicy.errors import UserError
 from robopolicy.robot import FLOOR, RobotModel
 from robopolicy.sim.cpu import CpuSimulation
 from robopolicy.task import randomize
@@ -321,6 +323,21 @@ def test_constants_derived_from_what_it_changed_follow(name: str):
         mujoco.mj_setConst(model, mujoco.MjData(model))
         for derived in ("body_subtreemass", "body_invweight0", "dof_invweight0", "actuator_acc0"):
             np.testing.assert_allclose(env.sim.expand(derived)[i].numpy(), getattr(model, derived), rtol=1e-9)
+
+
+@pytest.mark.xfail(strict=True, reason="joint_friction() scales a friction of zero without a word")
+def test_scaling_what_is_zero_is_no_silent_nothing(tmp_path: Path):
+    """A robot whose servos name no friction, as the default is: the randomizer could not act, and must say so."""
+    path = tmp_path / "robot.py"
+    path.write_text(
+        "from dataclasses import replace\n"
+        "from robopolicy.robot import load_robot\n"
+        "droid = load_robot('droid')\n"
+        "ROBOT = replace(droid, servos=tuple(replace(s, friction=0.0) for s in droid.servos))\n"
+    )
+    task = quiet("droid_walk", randomizers={"friction": randomize(randomizers.joint_friction)})
+    with pytest.raises(UserError, match="friction"):
+        Env(replace(task, robot=str(path)), 2).reset()
 
 
 def test_randomizers_of_one_field_compose():

@@ -125,9 +125,7 @@ def test_stage_leaves_the_robot_alone(droid):
     model = video.stage(droid.spec)
     assert droid.spec.to_xml() == before
     assert (model.nq, model.nv) == (droid.mj.nq, droid.mj.nv)
-    assert [model.joint(i).name for i in range(model.njnt)] == [
-        droid.mj.joint(i).name for i in range(droid.mj.njnt)
-    ]
+    assert [model.joint(i).name for i in range(model.njnt)] == [droid.mj.joint(i).name for i in range(droid.mj.njnt)]
 
 
 def test_painting_leaves_the_model_alone(droid, walk, with_opengl):
