@@ -45,7 +45,7 @@ def apply_values(settings: Any, values: Any, where: str = "") -> Any:
                 **settings,
                 **{n: apply_values(settings[n], v, f"{where}.{n}") for n, v in values.items()},
             }
-        return {name: _tuples(value) for name, value in values.items()}
+        return {**settings, **{name: _tuples(value) for name, value in values.items()}}
     if isinstance(settings, (list, tuple)):
         _require(isinstance(values, (list, tuple)), where, "a list", values)
         return _tuples(values)
@@ -53,7 +53,8 @@ def apply_values(settings: Any, values: Any, where: str = "") -> Any:
         _require(isinstance(values, type(settings)), where, f"a {type(settings).__name__}", values)
     elif isinstance(settings, (int, float)):
         _require(isinstance(values, (int, float)) and not isinstance(values, bool), where, "a number", values)
-        return type(settings)(values) if isinstance(settings, float) else values
+        _require(isinstance(settings, float) or values == int(values), where, "a whole number", values)
+        return type(settings)(values)
     return values
 
 

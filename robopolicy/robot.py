@@ -93,6 +93,11 @@ class Robot:
         joints = [j for j in spec.joints if j.type == mujoco.mjtJoint.mjJNT_HINGE]
         if not spec.joints or spec.joints[0].type != mujoco.mjtJoint.mjJNT_FREE:
             raise UserError(f"{self.mjcf}: the first joint must be the base's free joint; it has {_names(spec.joints)}")
+        for joint in spec.joints[1:]:
+            if joint.type != mujoco.mjtJoint.mjJNT_HINGE:
+                raise UserError(
+                    f"{self.mjcf}: joint {joint.name!r} is no hinge; besides the base only hinges are supported"
+                )
         base = spec.joints[0].parent
         if self.base_site and not _has(spec.sites, self.imu):
             base.add_site(name=self.imu)
@@ -111,6 +116,11 @@ class Robot:
         if not self.feet:
             raise UserError(f"robot {self.name!r} names no feet; {self.mjcf} has the sites {_names(spec.sites)}")
         servos = [self._servo(joint.name) for joint in joints] if self.servos else _servos_of(spec, joints, self)
+        for servo in self.servos:
+            if not any(re.fullmatch(servo.joints, joint.name) for joint in joints):
+                raise UserError(
+                    f"servo {servo.joints!r} of robot {self.name!r} fits no joint; they are: {_names(joints)}"
+                )
         _install_servos(spec, joints, servos, max_delay)
         if not visual:
             _drop_visual_meshes(spec)
@@ -121,7 +131,7 @@ class Robot:
         try:
             mj = spec.compile()
         except ValueError as error:
-            raise UserError(f"robot {self.name!r}: {self.mjcf} does not compile: {error}") from error
+            raise UserError(f"robot {self.name!r}: {self.mjcf} does not compile: {_one_line(error)}") from error
         return _resolve(self, spec, mj, joints, servos)
 
     def _servo(self, joint: str) -> Servo:
@@ -239,7 +249,7 @@ def _read_mjcf(robot: Robot) -> mujoco.MjSpec:
     try:
         return mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
-        raise UserError(f"robot {robot.name!r}: {path} does not parse: {error}") from error
+        raise UserError(f"robot {robot.name!r}: {path} does not parse: {_one_line(error)}") from error
 
 
 def _menagerie_path(name: str) -> Path:
@@ -253,6 +263,10 @@ def _menagerie_path(name: str) -> Path:
     except mujoco_menagerie.MenagerieError as error:
         root = os.environ.get("MENAGERIE_ROOT")
         raise UserError(f"{name}: {error}" + (f" (MENAGERIE_ROOT={root})" if root else "")) from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _names(items) -> list[str]:
@@ -281,7 +295,7 @@ def _servos_of(spec: mujoco.MjSpec, joints: list, robot: Robot) -> list[Servo]:
             Servo(
                 re.escape(joint.name),
                 kp=-float(actuator.biasprm[1]),
-                kd=-float(actuator.biasprm[2]) + float(np.ravel(joint.damping)[0]),
+                kd=-float(actuator.biasprm[2]),
                 torque=float(limit),
                 velocity=float("inf"),
                 armature=float(joint.armature),
@@ -351,8 +365,14 @@ def _resolve(robot: Robot, spec: mujoco.MjSpec, mj: mujoco.MjModel, joints: list
     qpos_adr, dof_adr = mj.jnt_qposadr[ids].copy(), mj.jnt_dofadr[ids].copy()
     home = _home(robot, mj, names, qpos_adr)
     limited = mj.jnt_limited[ids].astype(bool)
+    for name, angle, (low, high), bounded in zip(names, home[qpos_adr], mj.jnt_range[ids], limited, strict=True):
+        if bounded and not low - 1e-6 <= angle <= high + 1e-6:
+            raise UserError(
+                f"robot {robot.name!r}: at home joint {name!r} is at {angle:.4g}, outside {low:.4g}..{high:.4g} rad"
+            )
     feet = np.array([mj.site(s).id for s in robot.feet])
-    clearance = [mj.sensor(f"{s}_clearance").adr[0] for s in robot.feet if mj.nsensor]
+    sensors = {mj.sensor(i).name: mj.sensor(i).adr[0] for i in range(mj.nsensor)}
+    clearance = [sensors[f"{s}_clearance"] for s in robot.feet if f"{s}_clearance" in sensors]
     return RobotModel(
         robot=robot,
         spec=spec,

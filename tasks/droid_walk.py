@@ -36,10 +36,10 @@ def task() -> Task:
         rewards={
             "alive": term(0.2, rewards.alive),
             # Wide and narrow: the wide one leads there from afar, the narrow one makes standing still a poor answer.
-            "velocity": term(1.0, rewards.track_linear_velocity, std=0.25),
-            "velocity_fine": term(1.5, rewards.track_linear_velocity, std=0.08),
+            "velocity": term(1.5, rewards.track_linear_velocity, std=0.25),
+            "velocity_fine": term(2.5, rewards.track_linear_velocity, std=0.1),
             "yaw": term(0.5, rewards.track_yaw_rate, std=0.6),
-            "yaw_fine": term(0.8, rewards.track_yaw_rate, std=0.25),
+            "yaw_fine": term(1.2, rewards.track_yaw_rate, std=0.25),
             "clock": term(1.2, rewards.foot_clock, offsets=LEFT_RIGHT, duty=0.6, height=0.04, std=0.025),
             "action_rate": term(-0.02, rewards.action_rate),
             "torque": term(-0.1, rewards.torque),

@@ -72,6 +72,4 @@ class PointMass:
         motion = torch.stack([self.position, self.velocity], 1)  # (N, W=2, D=2)
         self._restart(terminated | truncated)
         log = {"distance": distance.mean(), "falls": terminated.float().mean()}
-        return ToyStep(
-            self._observe(self._obs), self._reward, terminated, truncated, self._final, motion, log
-        )
+        return ToyStep(self._observe(self._obs), self._reward, terminated, truncated, self._final, motion, log)

@@ -1,5 +1,6 @@
 """The environment: N robots doing a task, in tensors of fixed shape."""
 
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from robopolicy.robot import RobotModel, load_robot
 from robopolicy.sim.cpu import CpuSimulation
 from robopolicy.sim.simulation import Rows, Simulation
 from robopolicy.task import Observation, Task
-from robopolicy.terms.randomizers import Draft
+from robopolicy.terms.randomizers import Draft, max_delay
 
 # What an environment must remember to continue to the same numbers, besides its simulation.
 _SAVED = (
@@ -79,7 +80,7 @@ class Env:
         self.task = task
         self.nominal = nominal
         self.randomizers = {} if nominal else task.randomizers
-        late = [r.params["steps"][1] for r in self.randomizers.values() if "actuator_delay" in r.function.fields]
+        late = [max_delay(r) for r in self.randomizers.values() if "actuator_delay" in r.function.fields]
         self.robot: RobotModel = load_robot(task.robot).compile(
             task.timestep, visual=False, max_delay=max(late, default=0)
         )
@@ -141,7 +142,9 @@ class Env:
         done = terminated | truncated
         self._resample_commands(~done)
         self._draw_noise()
-        final_obs = self._observe(state)
+        now = copy(state)  # with all it has computed; only the command is another
+        now.command, now.moving = self.command, self.moving
+        final_obs = self._observe(now)
         obs = {name: value.clone() for name, value in final_obs.items()}
         self._begin_episodes(done, obs)
         return Step(obs, reward, terminated, truncated, final_obs, motion, valid, log)
@@ -191,18 +194,18 @@ class Env:
             foot_clearance=self._sensordata[rows][:, self._clearance].float(),
             body_velocity=self._cvel[rows][:, self._foot_bodies].float(),
             tree_com_w=self._subtree_com[rows][:, self.robot.base_body].float(),
-            action=self.action[rows],
-            previous_action=self.previous_action[rows],
-            target=self.target[rows],
-            command=self.command[rows],
-            phase=self.phase[rows],
-            moving=self.moving[rows],
-            age=self.age[rows],
-            kp=self.kp[rows],
-            kd=self.kd[rows],
-            torque_limit=self.torque_limit[rows],
-            encoder_offset=self.encoder_offset[rows],
-            imu_rotation=self.imu_rotation[rows],
+            action=self.action[rows].clone(),
+            previous_action=self.previous_action[rows].clone(),
+            target=self.target[rows].clone(),
+            command=self.command[rows].clone(),
+            phase=self.phase[rows].clone(),
+            moving=self.moving[rows].clone(),
+            age=self.age[rows].clone(),
+            kp=self.kp[rows].clone(),
+            kd=self.kd[rows].clone(),
+            torque_limit=self.torque_limit[rows].clone(),
+            encoder_offset=self.encoder_offset[rows].clone(),
+            imu_rotation=self.imu_rotation[rows].clone(),
             default_pose=self.default_pose,
             lower=self.lower,
             upper=self.upper,
@@ -237,7 +240,7 @@ class Env:
     def style_input(self, window: Tensor, command: Tensor) -> Tensor:
         """What the discriminator reads: a window of features (n, W, D), then the command if it may see that."""
         flat = window.flatten(1)
-        return torch.cat((flat, command), dim=-1) if self.task.prior.see_command else flat
+        return torch.cat((flat, command), dim=-1) if self.task.prior.see_command else flat.clone()
 
     def _observe(
         self, state: State, rows: Rows = slice(None), fresh: bool = False, again: bool = False
@@ -449,6 +452,7 @@ class Env:
             "sim": self.sim.state_dict(),
             "tensors": tensors,
             "history": history,
+            "held_command": self.held_command,
             "rng": self.generator.get_state(),
         }
 
@@ -457,5 +461,6 @@ class Env:
         for name, value in state["tensors"].items():
             getattr(self, name).copy_(value)
         self._history = {name: value.clone() for name, value in state["history"].items()}
+        self.held_command = state["held_command"]
         self.generator.set_state(state["rng"])
         self.sim.load_state_dict(state["sim"])

@@ -104,19 +104,20 @@ class MotionPrior:
         style = torch.stack(self._rewards)
         self._rollout, self._valid, self._rewards = [], [], []
         order = torch.randperm(len(windows), generator=self.generator, device=self.device)
-        # Broken windows go last, so that the first ones are all whole (fixed shapes, no search for indices).
-        order = order[torch.argsort((~valid[order]).to(torch.uint8), stable=True)]
+        order = order[valid[order]]  # a broken window is nobody's motion
+        if not len(order):
+            return {}
         half = settings.batch_size // 2
         total: dict[str, Tensor] = {}
         for k in range(settings.updates):
-            start = (k * half) % max(len(windows) - half, 1)
+            start = (k * half) % max(len(order) - half, 1)
             fresh = windows[order[start : start + half]]
             policy = torch.cat((fresh, self._remembered(half))) if self.replayed else fresh
             rows = self.reference.draw(len(policy), self.generator)
             demo = self.normalize(self._demo(rows))
             for name, value in self._step(self._noisy(demo), self._noisy(policy)).items():
                 total[name] = total.get(name, torch.zeros((), device=self.device)) + value / settings.updates
-        self._remember(windows[order[: min(4 * half, len(windows))]])
+        self._remember(windows[order[: 4 * half]])
         log = {name: float(value) for name, value in total.items()}
         log |= {"style_reward": float(style.mean()), "style_reward_std": float(style.std())}
         self._watch(log)

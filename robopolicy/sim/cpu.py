@@ -37,7 +37,9 @@ class CpuSimulation(Simulation):
         self.model = model
         self.num_envs = num_envs
         self.device = torch.device("cpu")
-        self.threads = threads or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        self.threads = threads or (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
         # persistent: a step then goes on from the stages the last one left, so that current fields cost nothing.
         self._batch = Batch(model, num_envs, self.threads, persistent=True)
         self._batch.reset(stage=_VELOCITY)

@@ -8,15 +8,20 @@ Model fields are named as in ``mujoco.MjModel``; the rest belong to the environm
     imu_rotation    orientation of the inertial unit in the base, quaternion wxyz, (n, 4)
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
 
+from robopolicy.errors import UserError
 from robopolicy.robot import FLOOR, RobotModel
 from robopolicy.rotation import from_rotation_vector, multiply
+
+if TYPE_CHECKING:
+    from robopolicy.task import Randomizer
 
 Range = tuple[float, float]
 F = TypeVar("F", bound=Callable[..., None])
@@ -95,6 +100,11 @@ def base_com(draft: Draft, shift: float = 0.03) -> None:
 def joint_friction(draft: Draft, scale: Range = (0.5, 1.5)) -> None:
     """Dry friction of every joint times one factor each."""
     dofs = draft.robot.dof_adr
+    smooth = [
+        j for j, loss in zip(draft.robot.joint_names, draft.robot.mj.dof_frictionloss[dofs], strict=True) if not loss
+    ]
+    if smooth:
+        raise UserError(f"joint_friction: no dry friction to scale in {', '.join(smooth)}; give Servo(friction=...)")
     draft.fields["dof_frictionloss"][:, dofs] *= draft.uniform(*scale, len(dofs))
 
 
@@ -144,3 +154,9 @@ def action_latency(draft: Draft, steps: Range = (0, 3)) -> None:
     # Half a step less, so that rounding of the time cannot make it one step more.
     seconds = ((late - 0.5) * draft.robot.mj.opt.timestep).clamp(min=0)
     draft.fields["actuator_delay"] = seconds.expand_as(draft.fields["actuator_delay"]).clone()
+
+
+def max_delay(randomizer: "Randomizer") -> int:
+    """The most physics steps by which a latency randomizer may delay an action."""
+    default = inspect.signature(randomizer.function).parameters["steps"].default
+    return int(randomizer.params.get("steps", default)[1])

@@ -77,9 +77,7 @@ def actions(seed: int = 0, num: int = N) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-2, 2, (num, 2)).astype(np.float32)
 
 
-def step(
-    env: SB3VecEnv, action: np.ndarray
-) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict]]:
+def step(env: SB3VecEnv, action: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, list[dict]]:
     """A step whose types are this adapter's."""
     return env.step(action)  # type: ignore[return-value]
 
@@ -316,6 +314,4 @@ def test_gymnasium_arrays_are_the_callers_own():
     assert not data_shares_objects(first, steps[0][0])
     for one, two in ((0, 1), (1, 2), (0, 2), (1, 3)):
         assert not data_shares_objects(steps[one], steps[two])
-    assert not data_shares_objects(
-        {"actor": steps[1][0]["actor"]}, {"actor": steps[1][4]["final_obs"][0]["actor"]}
-    )
+    assert not data_shares_objects({"actor": steps[1][0]["actor"]}, {"actor": steps[1][4]["final_obs"][0]["actor"]})

@@ -135,11 +135,6 @@ def test_the_latest_state_is_what_the_step_led_to_before_any_reset():
         assert torch.equal(env.state.foot_pos_w, truth["site"][:, env.robot.foot_sites])
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="State shares the environment's buffers: after the step that ends an episode its action, target, command, "
-    "phase and age are those of the new episode, while qpos and qvel are of the old one",
-)
 def test_the_latest_state_is_of_one_instant_where_an_episode_ended():
     env = Env(shipped("droid_walk", episode_s=0.1), N, reference=reference("droid"))
     env.reset(stagger=False)
@@ -154,15 +149,8 @@ def test_the_latest_state_is_of_one_instant_where_an_episode_ended():
 # ---- windows for the discriminator
 
 
-SHARED_WINDOW = pytest.mark.xfail(
-    strict=True,
-    reason="without the command, style_input() returns a view of the environment's window, which the reset of the "
-    "same step overwrites: where an episode ends the discriminator gets (s0, s0) of the next one",
-)
-
-
 @pytest.mark.parametrize("window", [2, 3])
-@pytest.mark.parametrize("see_command", [True, pytest.param(False, marks=SHARED_WINDOW)])
+@pytest.mark.parametrize("see_command", [True, False])
 def test_no_window_crosses_a_reset(window: int, see_command: bool):
     """Oracle: every episode's own list of features, kept by hand."""
     task = shipped("droid_walk", episode_s=0.16)

@@ -56,9 +56,6 @@ def test_latency_is_drawn_once_per_episode_from_its_whole_range():
         assert torch.equal(env.sim.expand("actuator_delay")[alive], delay[alive])
 
 
-@pytest.mark.xfail(
-    strict=True, raises=KeyError, reason="Env reads params['steps'] of a latency that is left to its default"
-)
 def test_latency_works_with_its_default_range():
     env = Env(quiet(randomizers={"latency": randomize(randomizers.action_latency)}), 50)
     env.reset()

@@ -97,7 +97,6 @@ def test_a_saved_state_survives_torch_save(tmp_path):
     assert_equal(run(other, actions(other, 5, seed=1)), expected)
 
 
-@pytest.mark.xfail(strict=True, reason="Env.state_dict() leaves out that the command is held")
 def test_a_held_command_is_still_held_after_loading():
     env = make()
     env.reset()

@@ -93,9 +93,7 @@ def contract(mjcf: str = MJCF) -> Contract:
         delays={"action_delay_s": (0.0, 0.01)},
         imu=Imu("imu", (half, 0.0, float(np.sqrt(1 - half**2)), 0.0), (0.01, -0.02, 0.03)),
         observations=observations(),
-        command=Command(
-            ("vx", "vy", "yaw_rate"), (-0.5, -0.2, -1.0), (0.8, 0.2, 1.0), ("m/s", "m/s", "rad/s")
-        ),
+        command=Command(("vx", "vy", "yaw_rate"), (-0.5, -0.2, -1.0), (0.8, 0.2, 1.0), ("m/s", "m/s", "rad/s")),
         score=Score("velocity", 0.1, 1.0),
         hashes=Hashes("0" * 64, {"walk": "1" * 64}, hashlib.sha256(mjcf.encode()).hexdigest(), "0.1.0"),
         versions={"mujoco": mujoco.__version__},
@@ -129,9 +127,7 @@ def weights(seed: int = 0, size: int = OBS_SIZE) -> Weights:
         (rng.normal(0, 1.2 / np.sqrt(a), (b, a)).astype(np.float32), rng.normal(0, 0.3, b).astype(np.float32))
         for a, b in pairwise(sizes)
     ]
-    return Weights(
-        rng.normal(0, 0.2, size).astype(np.float32), rng.uniform(0.3, 2, size).astype(np.float32), layers
-    )
+    return Weights(rng.normal(0, 0.2, size).astype(np.float32), rng.uniform(0.3, 2, size).astype(np.float32), layers)
 
 
 class Recorder:
@@ -150,9 +146,7 @@ class Recorder:
         qpos[3:7] /= np.linalg.norm(qpos[3:7])
         return qpos, rng.normal(0, 0.1, 8)
 
-    def run(
-        self, qpos: np.ndarray, qvel: np.ndarray, command: np.ndarray, steps: int
-    ) -> dict[str, np.ndarray]:
+    def run(self, qpos: np.ndarray, qvel: np.ndarray, command: np.ndarray, steps: int) -> dict[str, np.ndarray]:
         """One episode with one command. Arrays of length ``steps``; ``score`` and ``upright`` per step."""
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[:], self.data.qvel[:] = qpos, qvel
@@ -213,16 +207,12 @@ class Recorder:
         velocity = np.zeros(6)
         mujoco.mj_objectVelocity(self.model, self.scratch, mujoco.mjtObj.mjOBJ_XBODY, 1, velocity, 0)
         planar = np.array([velocity[3:] @ forward, velocity[3:] @ left])
-        score = np.exp(-4 * np.sum((planar - command[:2]) ** 2)) + 0.5 * np.exp(
-            -4 * (velocity[2] - command[2]) ** 2
-        )
+        score = np.exp(-4 * np.sum((planar - command[:2]) ** 2)) + 0.5 * np.exp(-4 * (velocity[2] - command[2]) ** 2)
         tilt = np.arccos(np.clip(self.scratch.xmat[1].reshape(3, 3)[2, 2], -1, 1))
         return float(score), bool(self.data.qpos[2] >= 0.1 and tilt <= 1.0)
 
 
-def reference(
-    policy: Weights, episodes: int = 3, steps: int = 40, evaluations: int = 16, seconds: float = 1.0
-) -> dict:
+def reference(policy: Weights, episodes: int = 3, steps: int = 40, evaluations: int = 16, seconds: float = 1.0) -> dict:
     """What the training environment would have recorded."""
     rng = np.random.default_rng(7)
     recorder = Recorder(policy)
@@ -238,9 +228,7 @@ def reference(
     }
     commands = rng.uniform(lower, upper, (evaluations, 3))
     starts = [recorder.start(rng) for _ in range(evaluations)]
-    runs = [
-        recorder.run(*start, c, round(seconds / PERIOD)) for start, c in zip(starts, commands, strict=True)
-    ]
+    runs = [recorder.run(*start, c, round(seconds / PERIOD)) for start, c in zip(starts, commands, strict=True)]
     alive = np.array([np.cumprod(run["upright"]) for run in runs])
     return out | {
         "eval_qpos0": np.array([s[0] for s in starts]),

@@ -60,16 +60,12 @@ def make_policy(env: Env, seed: int = 0) -> RobotPolicy:
 
     torch.manual_seed(seed)
     space = spaces.Dict(actor=box(env.actor_dim), critic=box(env.critic_dim))
-    policy = RobotPolicy(
-        space, box(env.num_actions), lambda _: 0.0, hidden_actor=(32, 16), hidden_critic=(8,)
-    )
+    policy = RobotPolicy(space, box(env.num_actions), lambda _: 0.0, hidden_actor=(32, 16), hidden_critic=(8,))
     last = policy.actor[-1]
     assert isinstance(last, torch.nn.Linear)
     with torch.no_grad():
         last.weight.mul_(30)
-    policy.actor_normalizer.update(
-        torch.randn(100, env.actor_dim) * torch.linspace(0.1, 2, env.actor_dim) + 0.1
-    )
+    policy.actor_normalizer.update(torch.randn(100, env.actor_dim) * torch.linspace(0.1, 2, env.actor_dim) + 0.1)
     return policy
 
 
@@ -150,12 +146,8 @@ def test_a_start_away_from_home(exported):
         controller.reset()
         gravity = env.state.gravity_b[n].numpy()  # all start upright, at rest
         rest = np.zeros(12)
-        found = controller.observe(
-            np.zeros(3), gravity, env.qpos[n, 7:].numpy(), rest, env.command[n].numpy()
-        )
-        np.testing.assert_allclose(
-            found[:-2], obs[n, :-2], atol=1e-6
-        )  # the clock starts anywhere in training
+        found = controller.observe(np.zeros(3), gravity, env.qpos[n, 7:].numpy(), rest, env.command[n].numpy())
+        np.testing.assert_allclose(found[:-2], obs[n, :-2], atol=1e-6)  # the clock starts anywhere in training
 
 
 def test_mjcf_compiles_to_the_same_bits(env):
@@ -193,9 +185,7 @@ def command(state) -> torch.Tensor:
 def test_what_no_robot_measures_is_refused(function, tmp_path):
     task = make_task(observations={"secret": observe(function)})
     env = export.nominal_env(task)
-    with pytest.raises(
-        UserError, match=rf"observation 'secret' .*'{function.__name__}'.*no robot can measure"
-    ):
+    with pytest.raises(UserError, match=rf"observation 'secret' .*'{function.__name__}'.*no robot can measure"):
         export.export_policy(task, make_policy(env), ORIGIN, tmp_path / "policy.onnx")
     assert not list(tmp_path.iterdir())
 

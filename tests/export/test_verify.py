@@ -125,9 +125,7 @@ def test_contract_against_the_model(write, tmp_path, field, check):
 
 
 def test_imu_frame(write, tmp_path):
-    contract = dataclasses.replace(
-        synthetic.contract(), imu=Imu("imu", (1.0, 0.0, 0.0, 0.0), (0.01, -0.02, 0.03))
-    )
+    contract = dataclasses.replace(synthetic.contract(), imu=Imu("imu", (1.0, 0.0, 0.0, 0.0), (0.01, -0.02, 0.03)))
     failed = failures(write(tmp_path / "p.onnx", contract=contract))
     assert {"model imu", "observation gyro", "observation gravity"} <= failed
     contract = dataclasses.replace(contract, imu=dataclasses.replace(contract.imu, site="head"))

@@ -274,16 +274,9 @@ def spy(prior: MotionPrior) -> list[tuple[Tensor, Tensor]]:
     return shown
 
 
-SHORT_ROLLOUT = pytest.mark.xfail(
-    strict=True,
-    reason="MotionPrior.update() slices and remembers by the number of all windows, not of whole ones: a rollout with "
-    "few windows, or more updates than it feeds, reaches the broken ones at the end of the order",
-)
-
-
 @pytest.mark.parametrize(
     ("windows", "whole", "updates"),
-    [(512, 400, 3), pytest.param(64, 32, 2, marks=SHORT_ROLLOUT), pytest.param(512, 400, 20, marks=SHORT_ROLLOUT)],
+    [(512, 400, 3), (64, 32, 2), (512, 400, 20)],
 )
 def test_broken_windows_are_never_learned_from(windows: int, whole: int, updates: int):
     prior = make(input_noise=0.0, updates=updates, batch_size=64)

@@ -18,9 +18,7 @@ A, C, J, N = 7, 9, 3, 5
 
 
 def make_policy(**settings) -> RobotPolicy:
-    unbounded = {
-        key: spaces.Box(-np.inf, np.inf, (dim,), np.float32) for key, dim in (("actor", A), ("critic", C))
-    }
+    unbounded = {key: spaces.Box(-np.inf, np.inf, (dim,), np.float32) for key, dim in (("actor", A), ("critic", C))}
     return RobotPolicy(
         spaces.Dict(unbounded),  # type: ignore[arg-type]
         spaces.Box(-2.0, 2.0, (J,), np.float32),

@@ -24,9 +24,7 @@ ITERATION = 16 * SMALL.horizon  # time steps
 
 
 def make(config: PPOConfig = SMALL, env: PointMass | None = None, seed: int | None = 3, **settings) -> PPO:
-    return PPO(
-        env=PointMass(16, max_episode_steps=5) if env is None else env, config=config, seed=seed, **settings
-    )
+    return PPO(env=PointMass(16, max_episode_steps=5) if env is None else env, config=config, seed=seed, **settings)
 
 
 def weights(model: PPO) -> torch.Tensor:
@@ -47,9 +45,7 @@ def test_gae_by_hand():
     # one environment; gamma 0.5, lambda 0.5; step 1 terminates, step 2 is truncated, step 3 runs on
     rewards = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
     values = torch.tensor([[10.0], [20.0], [30.0], [40.0]])
-    next_values = torch.tensor(
-        [[20.0], [999.0], [60.0], [50.0]]
-    )  # 999 is beyond a terminal state: never used
+    next_values = torch.tensor([[20.0], [999.0], [60.0], [50.0]])  # 999 is beyond a terminal state: never used
     terminated = torch.tensor([[0], [1], [0], [0]], dtype=torch.bool)
     done = torch.tensor([[0], [1], [1], [0]], dtype=torch.bool)
     advantages, returns = gae(rewards, values, next_values, terminated, done, 0.5, 0.5)
@@ -226,9 +222,7 @@ def test_one_gradient_step_equals_a_plain_implementation():
     raw_actor, raw_critic = b.raw_actor.flatten(0, 1).clone(), b.raw_critic.flatten(0, 1).clone()
     model.train()
 
-    value, log_prob, entropy = twin.evaluate_actions(
-        {"actor": raw_actor, "critic": raw_critic}, flat["action"]
-    )
+    value, log_prob, entropy = twin.evaluate_actions({"actor": raw_actor, "critic": raw_critic}, flat["action"])
     ratio, advantage, old = (log_prob - flat["log_prob"]).exp(), flat["advantage"], flat["value"]
     policy_loss = -torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()
     value = value.squeeze(-1)
@@ -277,9 +271,7 @@ def test_linear_schedule_follows_the_progress():
 
 
 def test_std_floor_holds_during_learning():
-    config = replace(
-        SMALL, initial_std=0.3, min_std=0.29, learning_rate=1e-2, schedule="constant", entropy_coef=-1.0
-    )
+    config = replace(SMALL, initial_std=0.3, min_std=0.29, learning_rate=1e-2, schedule="constant", entropy_coef=-1.0)
     model = make(config).learn(4 * ITERATION)
     torch.testing.assert_close(model.policy.log_std.exp(), torch.full((2,), 0.29))
 

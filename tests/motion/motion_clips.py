@@ -61,10 +61,7 @@ def foot_bottoms(model: RobotModel, qpos: np.ndarray) -> tuple[np.ndarray, np.nd
                 else:
                     assert mj.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX
                     signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, -1).T
-                    corners = (
-                        data.geom_xpos[geom]
-                        + (signs * mj.geom_size[geom]) @ data.geom_xmat[geom].reshape(3, 3).T
-                    )
+                    corners = data.geom_xpos[geom] + (signs * mj.geom_size[geom]) @ data.geom_xmat[geom].reshape(3, 3).T
                     low = min(low, corners[:, 2].min())
             row.append(low)
         heights.append(row)

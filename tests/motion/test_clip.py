@@ -93,9 +93,7 @@ def test_files_that_are_no_clips(tmp_path):
     (tmp_path / "text.npz").write_text("hello")
     good = write(tmp_path / "good.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(good[: len(good) // 2])
-    (tmp_path / "flipped.npz").write_bytes(
-        good[:2000] + bytes(b ^ 255 for b in good[2000:2100]) + good[2100:]
-    )
+    (tmp_path / "flipped.npz").write_bytes(good[:2000] + bytes(b ^ 255 for b in good[2000:2100]) + good[2100:])
     np.save(tmp_path / "bare.npy", np.zeros(3))
     np.savez(tmp_path / "pickled.npz", fps=np.array({"a": 1}, dtype=object))
     for name in ("text.npz", "cut.npz", "flipped.npz", "bare.npy", "pickled.npz", "absent.npz"):
@@ -162,9 +160,7 @@ def test_a_clip_of_another_robot_is_refused_by_name(droid, go2):
 
 def test_a_missing_joint_is_an_error_not_zero(droid):
     clip = load_clips("droid", "stand_idle")[0]
-    short = dataclasses.replace(
-        clip, joint_names=clip.joint_names[:-1], qpos=clip.qpos[:, :-1], qvel=clip.qvel[:, :-1]
-    )
+    short = dataclasses.replace(clip, joint_names=clip.joint_names[:-1], qpos=clip.qpos[:, :-1], qvel=clip.qvel[:, :-1])
     with pytest.raises(UserError, match="lacks head_roll;"):
         short.for_robot(droid)
 
@@ -203,9 +199,7 @@ def test_resampling_keeps_time(arc, loop, dt):
     assert np.abs(planar).max() < 2e-3
     assert np.isclose(new.fps, 1 / dt)
     if loop:
-        assert np.isclose(new.duration % 2.0, 0.0, atol=1e-6) or np.isclose(
-            new.duration % 2.0, 2.0, atol=1e-6
-        )
+        assert np.isclose(new.duration % 2.0, 0.0, atol=1e-6) or np.isclose(new.duration % 2.0, 2.0, atol=1e-6)
     else:
         assert new.duration <= 39 / 20 + 1e-9
         assert new.duration > 39 / 20 - dt

@@ -24,9 +24,7 @@ DOGS = ("leftturn0", "pace0", "pace1", "rightturn0", "trot0", "trot1")
 STANDING = {"hip": 0.0, "thigh": 0.8, "calf": -1.6}
 """The pose of the hand-made dog, plus what tells its legs apart."""
 LEGS = {"FR": -0.15, "FL": -0.05, "RR": 0.05, "RL": 0.15}
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*all zero:robopolicy.motion.formats.amp_hardware.FrameRateWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore:.*all zero:robopolicy.motion.formats.amp_hardware.FrameRateWarning")
 QUATERNION = quat_from_euler(0.02, 0.05, 0.6)
 
 

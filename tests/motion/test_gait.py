@@ -73,9 +73,7 @@ def test_shipped_loops_close(robot, name, request):
     assert (seam <= 1.1 * steps.max(axis=0) + 1e-4).all()
     # velocity goes on through the seam as well: it changes there as it does elsewhere
     change = np.abs(np.diff(clip.qvel, axis=0)).max(axis=0)
-    at_seam = np.abs(
-        np.array([*rotate2(clip.cycle()[2], clip.qvel[0, :2]), *clip.qvel[0, 2:]]) - clip.qvel[-1]
-    )
+    at_seam = np.abs(np.array([*rotate2(clip.cycle()[2], clip.qvel[0, :2]), *clip.qvel[0, 2:]]) - clip.qvel[-1])
     assert (at_seam <= 1.1 * change + 1e-3).all()
 
 
@@ -139,9 +137,7 @@ def test_soles_stay_level_in_pitch_and_point_along_their_step(droid):
             if heights[k, foot] < DOWN:
                 forward = data.site_xmat[site].reshape(3, 3)[:, 0]
                 assert abs(forward[2]) < 5e-3
-                assert (
-                    abs(np.angle(np.exp(1j * (np.arctan2(forward[1], forward[0]) - heading(q[3:7]))))) < 0.2
-                )
+                assert abs(np.angle(np.exp(1j * (np.arctan2(forward[1], forward[0]) - heading(q[3:7]))))) < 0.2
 
 
 def test_the_head_looks_into_the_turn_and_stays_level(droid):

@@ -54,9 +54,7 @@ def test_feet_stay_planted(tmp_path, droid):
     clip = build(tmp_path, GOOD, droid)
     home = foot_bottoms(droid, np.concatenate([droid.home_qpos[:7], droid.default_pose])[None])[1][0]
     heights, places = foot_bottoms(droid, clip.qpos)
-    np.testing.assert_allclose(
-        places[:, :, :2], np.broadcast_to(home[:, :2], places[:, :, :2].shape), atol=1e-6
-    )
+    np.testing.assert_allclose(places[:, :, :2], np.broadcast_to(home[:, :2], places[:, :, :2].shape), atol=1e-6)
     assert np.abs(heights).max() < 1e-3
 
 
@@ -174,6 +172,4 @@ def test_happy_nod_nods_three_times_ever_less(droid):
     assert pitch[low[0]] > pitch[low[1]] > pitch[low[2]]
     height = clip.qpos[:, 2]
     dips = [k for k in range(20, 100) if height[k - 1] > height[k] <= height[k + 1]]
-    assert all(
-        0 < nod - min(dips, key=lambda d: abs(d - nod)) < 8 for nod in low
-    )  # the head follows the body
+    assert all(0 < nod - min(dips, key=lambda d: abs(d - nod)) < 8 for nod in low)  # the head follows the body

@@ -325,7 +325,6 @@ def test_constants_derived_from_what_it_changed_follow(name: str):
             np.testing.assert_allclose(env.sim.expand(derived)[i].numpy(), getattr(model, derived), rtol=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="joint_friction() scales a friction of zero without a word")
 def test_scaling_what_is_zero_is_no_silent_nothing(tmp_path: Path):
     """A robot whose servos name no friction, as the default is: the randomizer could not act, and must say so."""
     path = tmp_path / "robot.py"

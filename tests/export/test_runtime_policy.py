@@ -224,9 +224,7 @@ def test_one_weight_bit(policy_path, policy, tmp_path):
 def test_one_metadata_character(policy_path, tmp_path):
     data = policy_path.read_bytes()
     assert data.count(b'"clip": 1.5') == 1
-    refused(
-        tmp_path / "p.onnx", data.replace(b'"clip": 1.5', b'"clip": 9.5'), "changed after it was exported"
-    )
+    refused(tmp_path / "p.onnx", data.replace(b'"clip": 1.5', b'"clip": 9.5'), "changed after it was exported")
 
 
 def test_every_byte_is_under_the_seal(policy_path, tmp_path):
