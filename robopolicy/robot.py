@@ -198,8 +198,10 @@ def load_robot(name: str) -> Robot:
     """Find a robot.
 
     Args:
-        name: A name under ``assets/robots``; a path to a ``robot.py`` that defines ``ROBOT``; a path to an MJCF
-            (feet: sites whose names contain "foot"; servos: its position actuators); or ``menagerie:NAME``.
+        name: A name under ``assets/robots``; a path to a ``robot.py`` that defines ``ROBOT``; or a path to an MJCF or
+            ``menagerie:NAME``, of which servos are its position actuators, feet its sites with "foot" or "sole" in
+            their names or else the lowest of its last links, the IMU its site with "imu" in the name or else at the
+            base, and home its keyframe of that name.
 
     Raises:
         UserError: Nothing of that name exists.
@@ -233,13 +235,49 @@ def load_robot(name: str) -> Robot:
 
 
 def _infer(name: str) -> Robot:
-    """A robot from a bare MJCF: feet and IMU by the names of its sites, servos from its actuators."""
+    """A robot from a bare MJCF: servos from its actuators; feet and IMU by the names of its sites, else guessed."""
     robot = Robot(name=name.removeprefix("menagerie:") if ":" in name else Path(name).stem, mjcf=name)
     spec = _read_mjcf(robot)
     sites = _names(spec.sites)
-    feet = tuple(s for s in sites if "foot" in s.lower() or "sole" in s.lower())
     imu = next((s for s in sites if "imu" in s.lower()), "imu")
-    return dataclasses.replace(robot, feet=feet, imu=imu)
+    robot = dataclasses.replace(robot, imu=imu, base_site=imu not in sites)
+    feet = tuple(s for s in sites if "foot" in s.lower() or "sole" in s.lower())
+    if feet:
+        return dataclasses.replace(robot, feet=feet)
+    guessed = _guess_feet(spec)
+    return dataclasses.replace(robot, feet=tuple(guessed), foot_sites=guessed)
+
+
+def _guess_feet(spec: mujoco.MjSpec) -> dict[str, tuple[str, tuple[float, float, float]]]:
+    """Feet of an MJCF that names none: the last links of limbs whose lowest colliding geom reaches the lowest of all.
+
+    Returns:
+        New site's name to the link it lies on and its place there: the middle of the link's geoms that reach down.
+    """
+    try:
+        mj = spec.compile()
+    except ValueError as error:
+        raise UserError(f"the MJCF does not compile: {_one_line(error)}") from error
+    data = mujoco.MjData(mj)
+    keys = [k for k in range(mj.nkey) if mj.key(k).name == "home"]
+    mujoco.mj_resetDataKeyframe(mj, data, keys[0]) if keys else mujoco.mj_resetData(mj, data)
+    mujoco.mj_kinematics(mj, data)
+    leaves = set(range(1, mj.nbody)) - set(mj.body_parentid)
+    geoms = [
+        g for g in range(mj.ngeom) if mj.geom_bodyid[g] in leaves and (mj.geom_contype[g] or mj.geom_conaffinity[g])
+    ]
+    low = {}
+    for g in geoms:  # from the corners of its box: its own shape would be exact, and no better here
+        rotation = data.geom_xmat[g].reshape(3, 3)
+        centre = data.geom_xpos[g] + rotation @ mj.geom_aabb[g, :3]
+        low[g] = centre[2] - np.abs(rotation[2]) @ mj.geom_aabb[g, 3:]
+    down = [g for g in geoms if low[g] < min(low.values()) + 0.02]
+    feet = {}
+    for body in sorted({int(mj.geom_bodyid[g]) for g in down}):
+        middle = np.mean([data.geom_xpos[g] for g in down if mj.geom_bodyid[g] == body], axis=0)
+        local = data.xmat[body].reshape(3, 3).T @ (middle - data.xpos[body])
+        feet[f"{mj.body(body).name}_sole"] = (mj.body(body).name, (float(local[0]), float(local[1]), float(local[2])))
+    return feet
 
 
 def _read_mjcf(robot: Robot) -> mujoco.MjSpec:

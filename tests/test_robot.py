@@ -408,3 +408,19 @@ def test_an_unknown_menagerie_robot_is_one_line_that_names_it():
     with pytest.raises(UserError, match="menagerie:unitree_xyz.*MENAGERIE_ROOT") as caught:
         load_robot("menagerie:unitree_xyz")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("menagerie")
+@pytest.mark.parametrize(("name", "feet"), [("unitree_go1", 4), ("unitree_g1", 2)])
+def test_feet_that_no_site_names_are_guessed_where_the_robot_stands(name: str, feet: int):
+    """Oracle: the sites that the MJCF has at its feet under other names, or the ankles' own geoms."""
+    robot = load_robot(f"menagerie:{name}")
+    assert len(robot.feet) == feet
+    model = replace(OTHERS["go1" if feet == 4 else "g1"], feet=robot.feet, foot_sites=robot.foot_sites).compile()
+    data = mujoco.MjData(model.mj)
+    data.qpos[:] = model.home_qpos
+    mujoco.mj_kinematics(model.mj, data)
+    soles = data.site_xpos[model.foot_sites]
+    assert np.ptp(soles[:, 2]) < 0.01
+    for body in model.foot_bodies:
+        assert not (model.mj.body_parentid == body).any()
