@@ -36,11 +36,13 @@ def task() -> Task:
         rewards={
             "alive": term(0.2, rewards.alive),
             # Wide and narrow: the wide one leads there from afar, the narrow one makes standing still a poor answer.
-            "velocity": term(1.5, rewards.track_linear_velocity, std=0.25),
-            "velocity_fine": term(2.5, rewards.track_linear_velocity, std=0.1),
-            "yaw": term(0.5, rewards.track_yaw_rate, std=0.6),
+            "velocity": term(2.0, rewards.track_linear_velocity, std=0.25),
+            "velocity_fine": term(3.0, rewards.track_linear_velocity, std=0.1),
+            "yaw": term(0.7, rewards.track_yaw_rate, std=0.6),
             "yaw_fine": term(1.2, rewards.track_yaw_rate, std=0.25),
-            "clock": term(1.2, rewards.foot_clock, offsets=LEFT_RIGHT, duty=0.6, height=0.04, std=0.025),
+            # Without it the droid answers small commands by standing still, which loses little and never falls.
+            "contact": term(2.5, rewards.contact_clock, offsets=LEFT_RIGHT, duty=0.6),
+            "clock": term(1.0, rewards.foot_clock, offsets=LEFT_RIGHT, duty=0.6, height=0.04, std=0.025),
             "action_rate": term(-0.02, rewards.action_rate),
             "torque": term(-0.1, rewards.torque),
             "limits": term(-1.0, rewards.joint_limits),
@@ -64,7 +66,7 @@ def task() -> Task:
             "latency": randomize(randomizers.action_latency, steps=(0, 2)),
         },
         push=Push(velocity=0.3, yaw_rate=0.3, interval_s=(5.0, 10.0)),
-        prior=Prior(clips=("walk_*", "turn_*", "stand_idle"), weight=0.5, reward_scale=4.0, input_noise=0.3),
+        prior=Prior(clips=("walk_*", "turn_*", "stand_idle"), weight=0.5, reward_scale=6.0, input_noise=0.3),
         ppo=PPOConfig(
             horizon=12,
             schedule="linear",
