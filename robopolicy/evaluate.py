@@ -15,7 +15,7 @@ from robopolicy.env.env import Env
 from robopolicy.errors import UserError
 from robopolicy.motion.metrics import frechet_distance
 from robopolicy.motion.reference import load_reference
-from robopolicy.rotation import gravity_direction, rotate_inverse
+from robopolicy.rotation import matrix
 from robopolicy.task import Task
 
 Act = Callable[[Tensor], Tensor]
@@ -103,9 +103,9 @@ def evaluate(task: Task, act: Act, episodes: int = 256, seed: int = 12345, secon
 
 def style_features(qpos: Tensor, qvel: Tensor) -> Tensor:
     """Joint angles, gravity's direction, base velocity, base angular velocity (base frame), joint velocities."""
-    quat = qpos[..., 3:7]
-    base_velocity = rotate_inverse(quat, qvel[..., :3])
-    return torch.cat((qpos[..., 7:], gravity_direction(quat), base_velocity, qvel[..., 3:6], qvel[..., 6:]), dim=-1)
+    rotation = matrix(qpos[..., 3:7])
+    base_velocity = (qvel[..., None, :3] @ rotation).squeeze(-2)
+    return torch.cat((qpos[..., 7:], -rotation[..., 2, :], base_velocity, qvel[..., 3:6], qvel[..., 6:]), dim=-1)
 
 
 def style_distance(task: Task, env: Env, rollouts: np.ndarray) -> float | None:

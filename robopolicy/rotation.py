@@ -4,13 +4,6 @@ import torch
 from torch import Tensor
 
 
-def rotate(q: Tensor, v: Tensor) -> Tensor:
-    """Vector ``v`` (..., 3) turned by ``q`` (..., 4): from the body's frame to the world's."""
-    w, u = q[..., :1], q[..., 1:]
-    t = 2.0 * _cross(u, v)
-    return v + w * t + _cross(u, t)
-
-
 def rotate_inverse(q: Tensor, v: Tensor) -> Tensor:
     """Vector ``v`` (..., 3) turned back by ``q`` (..., 4): from the world's frame to the body's."""
     w, u = q[..., :1], q[..., 1:]
@@ -18,24 +11,17 @@ def rotate_inverse(q: Tensor, v: Tensor) -> Tensor:
     return v - w * t + _cross(u, t)
 
 
-def gravity_direction(q: Tensor) -> Tensor:
-    """Direction of gravity, (0, 0, -1) in the world, seen in the body's frame. Shape (..., 3)."""
+def matrix(q: Tensor) -> Tensor:
+    """Rotation matrix of ``q`` (..., 4), from the body's frame to the world's. Shape (..., 3, 3).
+
+    ``v @ matrix(q)`` turns rows of vectors back into the body's frame, any number for the price of one.
+    """
     w, x, y, z = q.unbind(-1)
-    return torch.stack((2 * (w * y - x * z), -2 * (w * x + y * z), 2 * (x * x + y * y) - 1), dim=-1)
-
-
-def yaw(q: Tensor) -> Tensor:
-    """Heading [rad] about the world's z. Shape (...)."""
-    w, x, y, z = q.unbind(-1)
-    return torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-
-
-def to_heading(q: Tensor, v: Tensor) -> Tensor:
-    """World vector ``v`` (..., 3) in the frame that shares only the body's heading. Shape (..., 3)."""
-    angle = yaw(q)
-    c, s = torch.cos(angle), torch.sin(angle)
-    x, y, z = v.unbind(-1)
-    return torch.stack((c * x + s * y, c * y - s * x, z), dim=-1)
+    x2, y2, z2 = 2 * x, 2 * y, 2 * z
+    xx, yy, zz, xy, xz, yz = x * x2, y * y2, z * z2, x * y2, x * z2, y * z2
+    wx, wy, wz = w * x2, w * y2, w * z2
+    rows = (1 - yy - zz, xy - wz, xz + wy, xy + wz, 1 - xx - zz, yz - wx, xz - wy, yz + wx, 1 - xx - yy)
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:

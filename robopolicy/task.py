@@ -89,6 +89,10 @@ class Gait:
     standing_speed: float = 0.05
     """Commands whose first three channels are shorter than this ask to stand."""
 
+    def asked_by(self, command: "Tensor") -> "Tensor":
+        """Whether each command (N, C) asks to move. Shape (N,) bool."""
+        return command[:, :3].norm(dim=-1) > self.standing_speed
+
 
 def term(weight: float, function: Callable[Concatenate[State, P], Tensor], *args: P.args, **kwargs: P.kwargs) -> Reward:
     """A reward term: ``term(-0.1, foot_slip, max_speed=1.0)``; a type checker checks the keywords."""

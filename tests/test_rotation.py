@@ -1,6 +1,5 @@
 """Rotations against MuJoCo's own quaternion functions."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +11,9 @@ from torch import Tensor
 
 from robopolicy.rotation import (
     from_rotation_vector,
-    gravity_direction,
+    matrix,
     multiply,
-    rotate,
     rotate_inverse,
-    to_heading,
-    yaw,
 )
 
 K = 50
@@ -53,46 +49,20 @@ def same(value: Tensor, expected: np.ndarray) -> None:
 Q, V = torch.as_tensor(quaternions()), torch.as_tensor(vectors())
 
 
-def test_rotate():
-    same(rotate(Q, V), each(lambda out, v, q: mujoco.mju_rotVecQuat(out, v, q), 3, V.numpy(), Q.numpy()))
+def test_matrix():
+    same(matrix(Q), matrices(Q.numpy()))
 
 
 def test_rotate_inverse():
     inverse = each(mujoco.mju_negQuat, 4, Q.numpy())
     same(rotate_inverse(Q, V), each(lambda out, v, q: mujoco.mju_rotVecQuat(out, v, q), 3, V.numpy(), inverse))
-    same(rotate_inverse(Q, rotate(Q, V)), V.numpy())
+    same(rotate_inverse(Q, V), (V[:, None] @ matrix(Q)).squeeze(1).numpy())
 
 
 def test_multiply():
     other = torch.as_tensor(quaternions(5))
     same(multiply(Q, other), each(mujoco.mju_mulQuat, 4, Q.numpy(), other.numpy()))
-    same(rotate(multiply(Q, other), V), rotate(Q, rotate(other, V)).numpy())
-
-
-def test_gravity_direction():
-    same(gravity_direction(Q), -matrices(Q.numpy())[:, 2])
-
-
-def test_yaw_is_where_the_x_axis_points():
-    ahead = matrices(Q.numpy())[:, :, 0]
-    same(yaw(Q), np.arctan2(ahead[:, 1], ahead[:, 0]))
-
-
-@pytest.mark.parametrize("pitch", [0.0, 0.4, -0.7])
-@pytest.mark.parametrize("angle", [0.0, 0.3, 2.0, -3.0])
-def test_yaw_of_a_leaning_body(angle: float, pitch: float):
-    turn, lean = np.array([math.cos(angle / 2), 0, 0, math.sin(angle / 2)]), np.empty(4)
-    mujoco.mju_axisAngle2Quat(lean, np.array([0.0, 1.0, 0.0]), pitch)
-    q = np.empty(4)
-    mujoco.mju_mulQuat(q, turn, lean)
-    assert float(yaw(torch.as_tensor(q))) == pytest.approx(angle)
-
-
-def test_to_heading_turns_about_z_only():
-    angle = yaw(Q).numpy()
-    c, s, zero, one = np.cos(angle), np.sin(angle), np.zeros(K), np.ones(K)
-    back = np.stack((c, s, zero, -s, c, zero, zero, zero, one), axis=1).reshape(-1, 3, 3)
-    same(to_heading(Q, V), np.einsum("kij,kj->ki", back, V.numpy()))
+    same(matrix(multiply(Q, other)), (matrix(Q) @ matrix(other)).numpy())
 
 
 def test_from_rotation_vector():
@@ -112,10 +82,8 @@ def test_small_rotation_vectors(size: float):
 @pytest.mark.parametrize(
     "function",
     [
-        lambda q, v: rotate(q, v),
+        lambda q, v: matrix(q),
         lambda q, v: rotate_inverse(q, v),
-        lambda q, v: to_heading(q, v),
-        lambda q, v: gravity_direction(q),
         lambda q, v: multiply(q, q),
         lambda q, v: from_rotation_vector(v),
     ],

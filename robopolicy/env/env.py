@@ -6,19 +6,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robopolicy.env.starts import Starts
 from robopolicy.env.state import State
 from robopolicy.motion.reference import Reference
 from robopolicy.robot import RobotModel, load_robot
 from robopolicy.sim.cpu import CpuSimulation
 from robopolicy.sim.simulation import Rows, Simulation
 from robopolicy.task import Observation, Task
-from robopolicy.terms.randomizers import Draft, max_delay
+from robopolicy.terms.randomizers import max_delay
 
+# What is drawn anew when an episode begins, besides fields of the model: the body's own, the state's, and what is told.
+_OWN = ("encoder_offset", "imu_rotation", "kp", "kd", "torque_limit")
+_AT_START = ("qpos", "qvel", "phase", "age", "action", "previous_action", "target", "push_timer", "window_age")
+_TOLD = ("command", "moving", "command_timer")
 # What an environment must remember to continue to the same numbers, besides its simulation.
-_SAVED = (
-    *("action", "previous_action", "target", "command", "moving", "phase", "command_timer", "push_timer", "age"),
-    *("encoder_offset", "imu_rotation", "kp", "kd", "torque_limit", "_noise", "window", "window_age"),
-)
+_SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "_noise", "window")
 
 
 @dataclass
@@ -79,16 +81,16 @@ class Env:
         task.validate()
         self.task = task
         self.nominal = nominal
-        self.randomizers = {} if nominal else task.randomizers
-        late = [max_delay(r) for r in self.randomizers.values() if "actuator_delay" in r.function.fields]
+        late = [max_delay(r) for r in task.randomizers.values() if "actuator_delay" in r.function.fields]
         self.robot: RobotModel = load_robot(task.robot).compile(
-            task.timestep, visual=False, max_delay=max(late, default=0)
+            task.timestep, visual=False, max_delay=0 if nominal else max(late, default=0)
         )
         self.num_envs = num_envs or task.num_envs
         self.sim = simulation or CpuSimulation(self.robot.mj, self.num_envs, threads)
         self.device = self.sim.device
         self.reference = reference.to(self.device) if reference else None
         self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.starts = Starts(task, self.robot, self.generator, self.reference, nominal)
         self.control_dt = task.control_dt
         self.substeps = round(task.control_dt / task.timestep)
         self.max_episode_steps = round(task.episode_s / task.control_dt)
@@ -152,12 +154,13 @@ class Env:
     def seed(self, seed: int) -> None:
         """Start the random numbers anew."""
         self.generator.manual_seed(seed)
+        self.starts.forget()
 
     def hold_command(self, command: Tensor) -> dict[str, Tensor]:
         """Give every robot a command (N, C) that stays; returns what they observe then."""
         self.held_command = True
         self.command.copy_(command)
-        self.moving.copy_(self._asks_to_move(self.command))
+        self.moving.copy_(self.task.gait.asked_by(self.command))
         return self._observe(self.snapshot(), again=True)
 
     # Parts of the step
@@ -175,11 +178,10 @@ class Env:
         if self.nominal or (push.velocity == 0 and push.yaw_rate == 0):
             return
         self.push_timer -= self.control_dt
-        strength = torch.tensor([push.velocity, push.velocity, 0, 0, 0, push.yaw_rate], device=self.device)
 
         def kick(rows: Rows, n: int) -> dict[str, Tensor]:
-            change = strength * self._uniform(n, -1, 1, 6)
-            return {"base": self.qvel[rows, :6] + change, "timer": self._uniform(n, *push.interval_s)}
+            change = self._kick * self.starts.uniform(n, -1, 1, 6)
+            return {"base": self.qvel[rows, :6] + change, "timer": self.starts.uniform(n, *push.interval_s)}
 
         self.sim.assign(self.push_timer <= 0, {"base": self.qvel[:, :6], "timer": self.push_timer}, kick)
 
@@ -218,16 +220,13 @@ class Env:
         return failed
 
     def _reward(self, state: State) -> tuple[Tensor, dict[str, Tensor]]:
-        total = torch.zeros(self.num_envs, device=self.device)
-        log = {}
-        for name, reward in self.task.rewards.items():
-            value = reward.weight * reward.function(state, **reward.params)
-            total = total + value
-            log[f"reward/{name}"] = value.mean()
+        rewards = self.task.rewards
+        values = torch.stack([r.weight * r.function(state, **r.params) for r in rewards.values()])
+        log = dict(zip((f"reward/{name}" for name in rewards), values.mean(1).unbind(), strict=True))
         if self.task.command.is_velocity:
             log["velocity_error"] = (state.base_lin_vel_h[:, :2] - state.command[:, :2]).norm(dim=-1).mean()
             log["yaw_error"] = (state.yaw_rate - state.command[:, 2]).abs().mean()
-        return total * self.control_dt, log
+        return values.sum(0) * self.control_dt, log
 
     def _motion(self, state: State, diverged: Tensor) -> tuple[Tensor | None, Tensor | None]:
         if self.reference is None:
@@ -273,37 +272,29 @@ class Env:
 
     def _draw_noise(self) -> None:
         if not self.nominal:
-            self._noise = self._noise_width * self._uniform(self.num_envs, -1, 1, len(self._noise_width))
+            self._noise = self._noise_width * self.starts.uniform(self.num_envs, -1, 1, len(self._noise_width))
 
     def _resample_commands(self, mask: Tensor) -> None:
         """Draw a new command where the time of the old one is up and ``mask`` (N,) is true."""
         if self.held_command:
             return
         self.command_timer -= self.control_dt
-        targets = {"command": self.command, "moving": self.moving, "command_timer": self.command_timer}
-        self.sim.assign(
-            (self.command_timer <= 0) & mask, targets, lambda _, n: self._new_command(self._draw_commands(n))
-        )
-
-    def _draw_commands(self, n: int) -> Tensor:
-        from_clips = self.reference is not None and self.task.command.is_velocity
-        clip_commands = self.reference.command if from_clips and self.reference is not None else None
-        return self.task.command.draw(n, self.generator, clip_commands)
-
-    def _new_command(self, command: Tensor) -> dict[str, Tensor]:
-        timer = self._uniform(len(command), *self.task.command.resample_s)
-        return {"command": command, "moving": self._asks_to_move(command), "command_timer": timer}
-
-    def _asks_to_move(self, command: Tensor) -> Tensor:
-        return command[:, :3].norm(dim=-1) > self.task.gait.standing_speed
+        targets = {name: getattr(self, name) for name in _TOLD}
+        self.sim.assign((self.command_timer <= 0) & mask, targets, lambda _, n: self.starts.command(n))
 
     def _begin_episodes(self, mask: Tensor, obs: dict[str, Tensor]) -> None:
         """Draw a new robot, a new start and a new command where ``mask`` (N,) is true; write what is then seen."""
         sim = self.sim
+
+        def start(_: Rows, n: int) -> dict[str, Tensor]:
+            return {name: value for name, value in self.starts.draw(n).items() if name in targets}
+
+        targets = self._at_start
+        if self.held_command:
+            targets = {name: tensor for name, tensor in targets.items() if name not in _TOLD}
         sim.reset(mask)
-        sim.assign(mask, self._parameters, lambda _, n: self._draw_parameters(n))
+        sim.assign(mask, targets, start)
         sim.update_model(mask)
-        sim.assign(mask, self._states, lambda _, n: self._draw_start(n))
         sim.hold(mask, self.target - self.encoder_offset)
         sim.forward(mask)
 
@@ -315,58 +306,6 @@ class Env:
             return seen
 
         sim.assign(mask, obs | ({"window": self.window} if self.reference is not None else {}), look)
-
-    def _draw_start(self, n: int) -> dict[str, Tensor]:
-        """First states of the episodes of ``n`` robots: home, or a moment of a clip; and all that goes with them."""
-        qpos = self._home.repeat(n, 1)
-        qvel = torch.zeros(n, self.robot.mj.nv, device=self.device)
-        phase = torch.zeros(n, device=self.device)
-        command = self._draw_commands(n)
-        if not self.nominal:
-            noise = self.task.joint_noise * self._uniform(n, -1, 1, self.num_actions)
-            qpos[:, 7:] = torch.clamp(qpos[:, 7:] + noise, self.lower, self.upper)
-            phase = self._uniform(n, 0, 1)
-        if self.reference is not None and not self.nominal:
-            reference = self.reference
-            frame = reference.draw(n, self.generator)
-            chosen = self._uniform(n, 0, 1) < self.task.prior.reference_start
-            rows = chosen.unsqueeze(-1)
-            clip_qpos = reference.qpos[frame]
-            clip_qpos[:, :2] = 0
-            clip_phase = reference.phase[frame]
-            qpos = torch.where(rows, clip_qpos, qpos)
-            qvel = torch.where(rows, reference.qvel[frame], qvel)
-            phase = torch.where(chosen & ~clip_phase.isnan(), clip_phase, phase)
-            if self.task.command.is_velocity:
-                command = torch.where(rows, reference.command[frame].clamp(*self._command_bounds), command)
-        pose = torch.clamp((qpos[:, 7:] - self.default_pose) / self.action_scale, -self.action_clip, self.action_clip)
-        age = torch.zeros(n, dtype=torch.long, device=self.device)
-        start = {"qpos": qpos, "qvel": qvel, "phase": phase, "age": age}
-        start |= {"action": pose, "previous_action": pose, "target": qpos[:, 7:]}
-        if not self.held_command:
-            start |= self._new_command(command)
-        if not self.nominal:
-            start["push_timer"] = self._uniform(n, *self.task.push.interval_s)
-        if self.reference is not None:
-            start["window_age"] = age
-        return start
-
-    def _draw_parameters(self, n: int) -> dict[str, Tensor]:
-        """New values of every randomized field for ``n`` robots."""
-        fields = {f for r in self.randomizers.values() for f in r.function.fields}
-        start = {f: self._defaults[f].expand(n, *self._defaults[f].shape[1:]).clone() for f in sorted(fields)}
-        draft = Draft(start, self.robot, self.generator, n)
-        for randomizer in self.randomizers.values():
-            randomizer.function(draft, **randomizer.params)
-        values = dict(draft.fields)
-        if "actuator_gainprm" in values:
-            values["kp"], values["kd"] = (
-                values["actuator_gainprm"][..., 0],
-                -values["actuator_biasprm"][..., 2],
-            )
-        if "actuator_forcerange" in values:
-            values["torque_limit"] = values["actuator_forcerange"][..., 1]
-        return values
 
     # Set-up
 
@@ -384,13 +323,11 @@ class Env:
         """Our own tensors, and who may be written when an episode begins."""
         n, j, device, mj = self.num_envs, self.num_actions, self.device, self.robot.mj
         constant = lambda x: torch.as_tensor(x, dtype=torch.float32, device=device)  # noqa: E731
-        self._home = constant(self.robot.home_qpos)
         self.default_pose, self.action_scale = (
             constant(self.robot.default_pose),
             constant(self.robot.action_scale),
         )
         self.lower, self.upper = constant(self.robot.lower), constant(self.robot.upper)
-        self._command_bounds = self.task.command.bounds(device)
         self.action, self.previous_action, self.target = (torch.zeros(n, j, device=device) for _ in range(3))
         self.command = torch.zeros(n, len(self.task.command.names), device=device)
         self.moving = torch.zeros(n, dtype=torch.bool, device=device)
@@ -398,31 +335,15 @@ class Env:
         self.age = torch.zeros(n, dtype=torch.long, device=device)
         self.encoder_offset = torch.zeros(n, j, device=device)
         self.imu_rotation = constant(mj.site_quat[self.robot.imu_site]).repeat(n, 1)
+        push = self.task.push
+        self._kick = constant([push.velocity, push.velocity, 0, 0, 0, push.yaw_rate])
         self.kp, self.kd = constant(self.robot.kp).repeat(n, 1), constant(self.robot.kd).repeat(n, 1)
         self.torque_limit = constant(self.robot.torque_limit).repeat(n, 1)
-        own = {"encoder_offset": self.encoder_offset, "imu_rotation": self.imu_rotation}
-        fields = {f for r in self.randomizers.values() for f in r.function.fields} - own.keys()
-        self._defaults = {f: torch.as_tensor(getattr(mj, f), device=device).unsqueeze(0) for f in fields}
-        self._defaults |= {f: tensor[:1].clone() for f, tensor in own.items()}
-        self._parameters = {f: self.sim.expand(f) for f in sorted(fields)} | own
-        self._parameters |= {"kp": self.kp, "kd": self.kd, "torque_limit": self.torque_limit}
-        states = [
-            "qpos",
-            "qvel",
-            "phase",
-            "age",
-            "action",
-            "previous_action",
-            "target",
-            "command",
-            "moving",
-            "command_timer",
-            "push_timer",
-        ]
-        self._states = {name: getattr(self, name) for name in states}
+        self.window_age = torch.zeros(n, dtype=torch.long, device=device)
         if self.reference is not None:
             self.window = self.reference.features[:1].expand(n, self.reference.window, -1).clone()
-            self.window_age = self._states["window_age"] = torch.zeros(n, dtype=torch.long, device=device)
+        self._at_start = {field: self.sim.expand(field) for field in self.starts.fields if field not in _OWN}
+        self._at_start |= {name: getattr(self, name) for name in (*_OWN, *_AT_START, *_TOLD)}
         self.state = state = self.snapshot()
         sizes = {name: self._size(o, state) for name, o in self.task.observations.items()}
         self.actor_dim = sum(sizes.values())
@@ -439,9 +360,6 @@ class Env:
     def _size(self, term: Observation, state: State) -> int:
         return term.function(state, **term.params).shape[1] * term.history
 
-    def _uniform(self, n: int, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(n, *shape, generator=self.generator, device=self.device)
-
     # Continuing
 
     def state_dict(self) -> dict:
@@ -453,6 +371,7 @@ class Env:
             "tensors": tensors,
             "history": history,
             "held_command": self.held_command,
+            "starts": self.starts.state_dict(),
             "rng": self.generator.get_state(),
         }
 
@@ -462,5 +381,6 @@ class Env:
             getattr(self, name).copy_(value)
         self._history = {name: value.clone() for name, value in state["history"].items()}
         self.held_command = state["held_command"]
+        self.starts.load_state_dict(state["starts"])
         self.generator.set_state(state["rng"])
         self.sim.load_state_dict(state["sim"])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from robopolicy.motion.features import motion_features
 from robopolicy.robot import RobotModel
-from robopolicy.rotation import gravity_direction, rotate, rotate_inverse, to_heading
+from robopolicy.rotation import matrix
 
 
 @dataclass(eq=False)
@@ -93,24 +93,31 @@ class State:
         return self.qvel[:, 3:6]
 
     @cached_property
+    def rotation(self) -> Tensor:
+        """From the base's frame to the world's. Shape (N, 3, 3)."""
+        return matrix(self.quat)
+
+    @cached_property
     def base_lin_vel_b(self) -> Tensor:
         """Base linear velocity, base frame [m/s]. Shape (N, 3)."""
-        return rotate_inverse(self.quat, self.qvel[:, :3])
+        return (self.qvel[:, None, :3] @ self.rotation).squeeze(1)
 
     @cached_property
     def base_lin_vel_h(self) -> Tensor:
         """Base linear velocity in the heading frame (world z up, x where the base faces) [m/s]. Shape (N, 3)."""
-        return to_heading(self.quat, self.qvel[:, :3])
+        ahead = torch.nn.functional.normalize(self.rotation[:, :2, 0], dim=-1)
+        (c, s), (x, y, z) = ahead.unbind(-1), self.qvel[:, :3].unbind(-1)
+        return torch.stack((c * x + s * y, c * y - s * x, z), dim=-1)
 
     @cached_property
     def yaw_rate(self) -> Tensor:
         """Turning speed about the world's z [rad/s]. Shape (N,)."""
-        return rotate(self.quat, self.base_ang_vel_b)[:, 2]
+        return (self.rotation[:, 2] * self.base_ang_vel_b).sum(-1)
 
     @cached_property
     def gravity_b(self) -> Tensor:
         """Direction of gravity, base frame, unit length. Shape (N, 3)."""
-        return gravity_direction(self.quat)
+        return -self.rotation[:, 2]
 
     @cached_property
     def torque(self) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robopolicy.env.env import Env, Step
+from robopolicy.learn.threads import Workers
 from robopolicy.motion.prior import Prior
 from robopolicy.motion.reference import Reference
 
@@ -49,26 +50,35 @@ class MotionPrior:
         self.score_var = torch.ones((), device=env.device)
         self._rollout: list[Tensor] = []
         self._valid: list[Tensor] = []
-        self._rewards: list[Tensor] = []
+        self._style = torch.zeros(0, device=env.device)
         self._saturated = 0
 
     @torch.no_grad()
-    def reward(self, task_reward: Tensor, step: Step) -> Tensor:
-        """The mixed reward of one step, both parts per control period. Shape (N,).
-
-        Args:
-            task_reward: The task's, already times the control period. Shape (N,).
-            step: Its ``motion`` is the window that ends in the state the step really led to.
-        """
+    def watch(self, t: int, step: Step) -> None:
+        """Remember the motion of the rollout's step ``t``: the window that ends in the state the step really led to."""
         assert step.motion is not None
         assert step.motion_valid is not None
-        window = self.normalize(step.motion)
-        style = self.style_reward(self.net(window).squeeze(-1)) * step.motion_valid
-        self._rollout.append(window)
+        if t == 0:
+            self._rollout, self._valid = [], []
+        self._rollout.append(self.normalize(step.motion))
         self._valid.append(step.motion_valid.clone())
-        self._rewards.append(style)
+
+    @torch.no_grad()
+    def reward(self, task_reward: Tensor, workers: Workers) -> Tensor:
+        """The mixed reward of the rollout that was watched, both parts per control period. Shape (T, N).
+
+        Args:
+            task_reward: The task's, already times the control period. Shape (T, N).
+            workers: Share the work.
+        """
+        scores = torch.stack(workers.map(self._score, self._rollout))
+        self._style = self.style_reward(scores) * torch.stack(self._valid)
         weight = self.settings.weight
-        return (1 - weight) * task_reward + weight * self.time_scale * style
+        return (1 - weight) * task_reward + weight * self.time_scale * self._style
+
+    @torch.no_grad()
+    def _score(self, window: Tensor) -> Tensor:
+        return self.net(window).squeeze(-1)
 
     def normalize(self, window: Tensor) -> Tensor:
         """Inputs in deviations of the clips. Shape (n, S)."""
@@ -101,8 +111,7 @@ class MotionPrior:
         """Learn from the rollout just collected; forget it. Returns the prior's health for the log."""
         settings = self.settings
         windows, valid = torch.cat(self._rollout), torch.cat(self._valid)
-        style = torch.stack(self._rewards)
-        self._rollout, self._valid, self._rewards = [], [], []
+        self._rollout, self._valid = [], []
         order = torch.randperm(len(windows), generator=self.generator, device=self.device)
         order = order[valid[order]]  # a broken window is nobody's motion
         if not len(order):
@@ -119,7 +128,7 @@ class MotionPrior:
                 total[name] = total.get(name, torch.zeros((), device=self.device)) + value / settings.updates
         self._remember(windows[order[: 4 * half]])
         log = {name: float(value) for name, value in total.items()}
-        log |= {"style_reward": float(style.mean()), "style_reward_std": float(style.std())}
+        log |= {"style_reward": float(self._style.mean()), "style_reward_std": float(self._style.std())}
         self._watch(log)
         return log
 

@@ -36,11 +36,12 @@ POLICY_SETTINGS = ("hidden_actor", "hidden_critic", "initial_std", "min_std", "m
 class RewardPrior(Protocol):
     """A second opinion on motion, trained beside the policy: it mixes its own reward into the task's."""
 
-    def reward(self, task_reward: Tensor, step: Any) -> Tensor:
-        """The reward to learn from, (N,), given the task's; called once per step, without gradients.
+    def watch(self, t: int, step: Any) -> None:
+        """Remember (a copy of) the motion of the rollout's step ``t``, of what the environment's step returned."""
+        ...
 
-        Of what the environment's step returned, it may keep (a copy of) the motion for its own training.
-        """
+    def reward(self, task_reward: Tensor, workers: Workers) -> Tensor:
+        """The reward of the rollout to learn from, (T, N), given the task's; without gradients."""
         ...
 
     def update(self) -> dict[str, float]:
@@ -143,7 +144,9 @@ class PPO(stable_baselines3.PPO):
             self.workers.map(lambda part: self._act(t, part), self._env_parts)  # noqa: B023
             action = torch.addcmul(samples.mean[t], noise[t], std, out=samples.action[t])
             step = env.env.step(action.clamp(self._action_low, self._action_high))
-            b.reward[t] = step.reward if self.prior is None else self.prior.reward(step.reward, step)
+            b.reward[t] = step.reward
+            if self.prior is not None:
+                self.prior.watch(t, step)
             b.terminated[t], b.truncated[t] = step.terminated, step.truncated
             b.final_critic[t] = step.final_obs["critic"]
             obs = step.obs
@@ -154,6 +157,8 @@ class PPO(stable_baselines3.PPO):
                 self._last_obs = _clone(obs)
                 return False
         self._last_obs = _clone(obs)
+        if self.prior is not None:
+            b.reward.copy_(self.prior.reward(b.reward, self.workers))
         self._report(figures)
         self._evaluate_rollout()
         callback.update_locals(locals())
@@ -222,7 +227,7 @@ class PPO(stable_baselines3.PPO):
             self.ep_info_buffer.append({"r": returns / episodes, "l": lengths / episodes})
         self.logger.record("rollout/episodes", int(episodes))
         self.logger.record("rollout/reward_mean", reward_mean)
-        for key, value in zip(figures.log, log, strict=True):
+        for key, value in zip(figures.names, log, strict=True):
             self.logger.record(f"env/{key}", value)
 
     def _blame(self, name: str, field: Tensor) -> None:

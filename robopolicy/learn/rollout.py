@@ -120,11 +120,16 @@ class TensorRollout:
 
 
 class RolloutFigures:
-    """What a rollout has to tell, summed on the device and read once."""
+    """What a rollout has to tell, summed on the device and read once.
+
+    Attributes:
+        names: The logged figures.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._ended = torch.zeros(3, device=device)  # episodes, their returns, their lengths
-        self.log: dict[str, tuple[Tensor, int]] = {}
+        self._log: list[Tensor] = []
+        self.names: list[str] = []
 
     def add(self, step: Step, episode_return: Tensor, episode_length: Tensor) -> None:
         """Count a step; the running return and length of every episode, (N,) each, are updated in place."""
@@ -134,10 +139,10 @@ class RolloutFigures:
         self._ended += torch.stack([done.float(), episode_return * done, episode_length * done]).sum(1)
         episode_return.masked_fill_(done, 0.0)
         episode_length.masked_fill_(done, 0.0)
-        for key, value in step.log.items():
-            total, count = self.log.get(key, (0.0, 0))
-            self.log[key] = (total + value.detach(), count + 1)
+        self.names = list(step.log)
+        if step.log:
+            self._log.append(torch.stack(list(step.log.values())).float())
 
     def tensors(self) -> list[Tensor]:
         """Ended episodes, sums of their returns and lengths, then the mean of every logged figure."""
-        return [*self._ended, *((total / count).float() for total, count in self.log.values())]
+        return [*self._ended, *(torch.stack(self._log).mean(0) if self._log else ())]

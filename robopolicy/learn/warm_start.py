@@ -109,7 +109,7 @@ def _states(env: Env, reference: Reference, action: Tensor) -> State:
         target=env.default_pose + env.action_scale * action,
         command=command,
         phase=torch.nan_to_num(reference.phase),
-        moving=command[:, :3].norm(dim=-1) > env.task.gait.standing_speed,
+        moving=env.task.gait.asked_by(command),
         age=torch.zeros(count, dtype=torch.long),
         kp=rows(nominal.kp),
         kd=rows(nominal.kd),

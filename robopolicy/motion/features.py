@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from robopolicy.rotation import gravity_direction, rotate_inverse
+from robopolicy.rotation import matrix
 
 
 def motion_features(qpos: Tensor, qvel: Tensor, foot_pos_w: Tensor) -> Tensor:
@@ -20,15 +20,16 @@ def motion_features(qpos: Tensor, qvel: Tensor, foot_pos_w: Tensor) -> Tensor:
     Returns:
         Shape (..., 2 J + 10 + 3 F).
     """
-    quat = qpos[..., 3:7]
-    feet = rotate_inverse(quat.unsqueeze(-2), foot_pos_w - qpos[..., None, :3])
+    rotation = matrix(qpos[..., 3:7])
+    world = torch.cat((qvel[..., None, :3], foot_pos_w - qpos[..., None, :3]), dim=-2)
+    velocity, feet = (world @ rotation).split((1, foot_pos_w.shape[-2]), dim=-2)
     return torch.cat(
         (
             qpos[..., 7:],
             qvel[..., 6:],
-            rotate_inverse(quat, qvel[..., :3]),
+            velocity.squeeze(-2),
             qvel[..., 3:6],
-            gravity_direction(quat),
+            -rotation[..., 2, :],
             qpos[..., 2:3],
             feet.flatten(-2),
         ),

@@ -40,13 +40,20 @@ class CpuSimulation(Simulation):
         self.threads = threads or (
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         )
-        # persistent: a step then goes on from the stages the last one left, so that current fields cost nothing.
-        self._batch = Batch(model, num_envs, self.threads, persistent=True)
+        # One MjData per thread, which stays in the cache, beats one per simulation (persistent), although that would
+        # begin a step with the stages the last one left.
+        self._batch = Batch(model, num_envs, self.threads)
         self._batch.reset(stage=_VELOCITY)
         self._expanded: set[str] = set()
+        self._bound: set[str] = set()
 
     def bind(self, field: str) -> Tensor:
-        return _live(self._batch.bind(field))
+        known = field in self._bound
+        tensor = _live(self._batch.bind(field))
+        if not known:
+            self._bound.add(field)
+            self._batch.forward(stage=_VELOCITY)  # an output is zero until the next call after it was bound
+        return tensor
 
     def expand(self, field: str) -> Tensor:
         self._expanded.add(field)

@@ -90,8 +90,7 @@ def foot_clock(
         height: Lift [m].
         std: Tolerance [m].
     """
-    shift = torch.tensor(offsets, device=state.phase.device)
-    phase = torch.remainder(state.phase.unsqueeze(-1) + shift, 1.0)
+    phase = _foot_phases(state, offsets)
     swing = ((phase - duty) / (1 - duty)).clamp(min=0)
     wanted = height * torch.sin(torch.pi * swing).square() * state.moving.unsqueeze(-1)
     error = (state.foot_clearance.clamp(min=0) - wanted).square().sum(-1)
@@ -141,6 +140,10 @@ def contact_clock(state: State, offsets: tuple[float, ...], duty: float = 0.6) -
 
     Unlike the height of the swing this is felt from the first millimetre, so it is what teaches to step at all.
     """
-    shift = torch.tensor(offsets, device=state.phase.device)
-    swing = (torch.remainder(state.phase.unsqueeze(-1) + shift, 1.0) > duty) & state.moving.unsqueeze(-1)
+    swing = (_foot_phases(state, offsets) > duty) & state.moving.unsqueeze(-1)
     return (state.foot_contact != swing).float().mean(-1)
+
+
+def _foot_phases(state: State, offsets: tuple[float, ...]) -> Tensor:
+    """Phase of each foot in [0, 1). Shape (N, F)."""
+    return torch.stack([state.phase + offset for offset in offsets], dim=-1).remainder(1.0)

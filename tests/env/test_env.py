@@ -77,7 +77,7 @@ def test_an_ending_shows_its_true_last_state_and_then_the_new_start():
         # a new start: back on the ground at home, at rest
         gyro = columns(env, "gyro")
         assert not step.obs["actor"][ended][:, gyro].any()
-        assert torch.allclose(env.qpos[ended].float(), env._home)
+        assert torch.allclose(env.qpos[ended], torch.as_tensor(env.robot.home_qpos))
         if ended.any():
             assert (step.final_obs["actor"][ended][:, gyro].abs().sum(1) > 0).all()
         seen |= {("fell", i) for i in torch.where(ended & step.terminated)[0].tolist()}
@@ -481,7 +481,7 @@ def test_starts_in_a_clip_bring_its_state_command_and_phase():
     home = env.qpos[~in_clip].float()
     away = home[:, 7:] - env.default_pose
     assert 0.09 < float(away.abs().max()) <= 0.1 + 1e-6
-    assert torch.equal(home[:, :7], env._home[:7].expand(len(home), 7))
+    assert torch.equal(home[:, :7], torch.as_tensor(env.robot.home_qpos[:7], dtype=torch.float32).expand(len(home), 7))
     # The first action is the one that holds the start, so that the actor sees no jump.
     held = torch.clamp(env.default_pose + env.action_scale * env.action, env.lower, env.upper)
     assert (held - env.qpos[:, 7:].float()).abs().max() < 1e-5

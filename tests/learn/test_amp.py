@@ -18,6 +18,7 @@ from robopolicy.env.env import Env
 from robopolicy.learn.amp import MotionPrior
 from robopolicy.learn.config import PPOConfig
 from robopolicy.learn.ppo import PPO
+from robopolicy.learn.threads import Workers
 from robopolicy.motion.prior import Prior
 from robopolicy.motion.reference import load_reference
 
@@ -47,7 +48,9 @@ def demo(prior: MotionPrior, n: int, seed: int = 0) -> Tensor:
 
 
 def collect(prior: MotionPrior, windows: Tensor, valid: Tensor | None = None) -> Tensor:
-    return prior.reward(torch.zeros(len(windows)), seen(windows, valid))
+    """Style rewards of one step."""
+    prior.watch(0, seen(windows, valid))
+    return prior.reward(torch.zeros(1, len(windows)), Workers())[0]
 
 
 # ---- rewards
@@ -88,7 +91,8 @@ def test_style_and_task_are_mixed_on_one_time_scale(control_dt: float, weight: f
     prior = make(weight=weight, reward_scale=2.5, control_dt=control_dt)
     windows = demo(prior, 6)
     task = torch.linspace(-1, 1, 6) * control_dt
-    mixed = prior.reward(task, seen(windows))
+    prior.watch(0, seen(windows))
+    mixed = prior.reward(task[None], Workers())[0]
     with torch.no_grad():
         style = prior.style_reward(prior.net((windows - prior.mean) / prior.std).squeeze(-1))
     assert (style > 0).any()
@@ -442,10 +446,13 @@ def test_a_run_of_environment_and_prior_together():
     env = Env(task, 16, reference=reference("droid"))
     prior = MotionPrior(task.prior, reference("droid"), env)
     env.reset()
-    for action in actions(env, 6):
+    rewards = []
+    for t, action in enumerate(actions(env, 6)):
         step = env.step(action)
-        mixed = prior.reward(step.reward, step)
-        assert mixed.shape == (16,)
-        assert mixed.isfinite().all()
+        prior.watch(t, step)
+        rewards.append(step.reward)
+    mixed = prior.reward(torch.stack(rewards), Workers(2))
+    assert mixed.shape == (6, 16)
+    assert mixed.isfinite().all()
     assert math.isfinite(prior.update()["loss"])
     assert prior._rollout == []

@@ -414,10 +414,14 @@ def test_a_prior_mixes_in_and_learns():
         seen = 0
         updates = 0
 
-        def reward(self, task_reward, step):
-            assert not torch.is_grad_enabled()
+        def watch(self, t, step):
             assert step.motion.shape == (16, 2, 2)
+            assert t == self.seen % SMALL.horizon
             self.seen += 1
+
+        def reward(self, task_reward, workers):
+            assert not torch.is_grad_enabled()
+            assert task_reward.shape == (SMALL.horizon, 16)
             return 0.5 * task_reward + 1.0
 
         def update(self):

@@ -174,7 +174,7 @@ REWARDS: dict[str, Oracle] = {
     "feet_down": (lambda t: np.mean(t.clearance < 1e-3), {}),
 }
 TERMINATIONS: dict[str, Oracle] = {
-    "tilted": (lambda t, limit: np.arccos(np.clip(t.rotation[2, 2], -1, 1)) > limit, {"limit": 0.25}),
+    "tilted": (lambda t, limit: np.arccos(np.clip(t.rotation[2, 2], -1, 1)) > limit, {"limit": 0.58}),
     "too_low": (lambda t, height: t.height < height, {"height": 0.3}),
 }
 OBSERVATIONS: dict[str, Oracle] = {
@@ -212,7 +212,7 @@ def moving_robots(robot: str) -> tuple[State, list[Truth]]:
     }
     push = Push(velocity=0.4, yaw_rate=2.0, interval_s=(0.02, 0.1))
     task = quiet(TASKS[robot], randomizers=drawn, push=push, terminations={}, gait=Gait(standing_speed=0.4))
-    env = Env(task, N, seed=6)
+    env = Env(task, N, seed=7)
     env.reset()
     env.qvel[:, 3:6] += torch.linspace(-3, 3, 3).outer(torch.linspace(0, 1, N)).T
     env.qvel[-2:, 2] += 2.5  # two jump
@@ -258,7 +258,8 @@ def test_term_equals_its_oracle(module: ModuleType, name: str, robot: str):
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__.rpartition(".")[2])
 def test_every_term_has_an_oracle(module: ModuleType):
     functions = inspect.getmembers(module, inspect.isfunction)
-    assert {n for n, f in functions if f.__module__ == module.__name__} == set(MODULES[module])
+    public = {n for n, f in functions if f.__module__ == module.__name__ and not n.startswith("_")}
+    assert public == set(MODULES[module])
 
 
 @pytest.mark.parametrize("robot", ["droid", "go2"])
@@ -267,7 +268,7 @@ def test_the_robots_of_these_tests_show_all_there_is_to_see(robot: str):
     state, truths = moving_robots(robot)
     assert 0 < state.foot_contact.float().mean() < 1
     assert 0 < state.moving.float().mean() < 1
-    assert 0 < terminations.tilted(state, limit=0.25).float().mean() < 1
+    assert 0 < terminations.tilted(state, limit=0.58).float().mean() < 1
     assert 0 < terminations.too_low(state, height=0.3).float().mean() < 1
     clamped = np.array([np.abs(t.data.actuator_force) >= t.limits - 1e-9 for t in truths])
     assert 0 < clamped.mean() < 1

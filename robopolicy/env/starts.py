@@ -1,0 +1,143 @@
+"""How episodes begin: the body a robot gets, the state it starts in, and what it is told."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from robopolicy.motion.reference import Reference
+from robopolicy.robot import RobotModel
+from robopolicy.task import Task
+from robopolicy.terms.randomizers import Draft
+
+_BLOCK = 256  # episodes drawn at once
+
+
+class Starts:
+    """Draws everything that is random about the beginning of an episode.
+
+    Args:
+        task: Says what is random.
+        robot: The compiled robot.
+        generator: Source of randomness.
+        reference: Clips to start in, if any.
+        nominal: Nothing is random but the command.
+
+    Attributes:
+        fields: What the randomizers change: names of model fields, ``encoder_offset``, ``imu_rotation``.
+    """
+
+    def __init__(
+        self, task: Task, robot: RobotModel, generator: torch.Generator, reference: Reference | None, nominal: bool
+    ):
+        self.task, self.robot, self.generator, self.reference, self.nominal = task, robot, generator, reference, nominal
+        self.device = generator.device
+        self.randomizers = [] if nominal else list(task.randomizers.values())
+        self.fields = sorted({field for r in self.randomizers for field in r.function.fields})
+        self._bounds = task.command.bounds(self.device)
+        constant = lambda x: torch.as_tensor(x, dtype=torch.float32, device=self.device)  # noqa: E731
+        self._home, self._pose, self._scale = (
+            constant(x) for x in (robot.home_qpos, robot.default_pose, robot.action_scale)
+        )
+        self._lower, self._upper = constant(robot.lower), constant(robot.upper)
+        own = {
+            "encoder_offset": torch.zeros(len(robot.joint_names), device=self.device),
+            "imu_rotation": constant(robot.mj.site_quat[robot.imu_site]),
+        }
+        self._defaults = {
+            f: own[f] if f in own else torch.as_tensor(getattr(robot.mj, f), device=self.device) for f in self.fields
+        }
+        self._ahead = _Ahead(lambda n: self._body(n) | self._state(n))
+
+    def draw(self, n: int) -> dict[str, Tensor]:
+        """Bodies, first states and commands of ``n`` episodes, by the names of the environment's tensors."""
+        return self._ahead.take(n)
+
+    def command(self, n: int) -> dict[str, Tensor]:
+        """Commands for ``n`` robots, and when they get the next one."""
+        from_clips = self.reference is not None and self.task.command.is_velocity
+        clip_commands = self.reference.command if from_clips and self.reference is not None else None
+        return self._told(self.task.command.draw(n, self.generator, clip_commands))
+
+    def uniform(self, n: int, low: float, high: float, *shape: int) -> Tensor:
+        """Uniform numbers of shape (n, *shape)."""
+        return low + (high - low) * torch.rand(n, *shape, generator=self.generator, device=self.device)
+
+    def _told(self, command: Tensor) -> dict[str, Tensor]:
+        timer = self.uniform(len(command), *self.task.command.resample_s)
+        return {"command": command, "moving": self.task.gait.asked_by(command), "command_timer": timer}
+
+    def _body(self, n: int) -> dict[str, Tensor]:
+        """Every randomized field, and the gains and limits that follow from it."""
+        start = {f: default.expand(n, *default.shape).clone() for f, default in self._defaults.items()}
+        draft = Draft(start, self.robot, self.generator, n)
+        for randomizer in self.randomizers:
+            randomizer.function(draft, **randomizer.params)
+        values = dict(draft.fields)
+        if "actuator_gainprm" in values:
+            values["kp"] = values["actuator_gainprm"][..., 0]
+            values["kd"] = -values["actuator_biasprm"][..., 2]
+        if "actuator_forcerange" in values:
+            values["torque_limit"] = values["actuator_forcerange"][..., 1]
+        return values
+
+    def _state(self, n: int) -> dict[str, Tensor]:
+        """Home, or a moment of a clip; and all that goes with it."""
+        task, device = self.task, self.device
+        qpos = self._home.repeat(n, 1)
+        qvel = torch.zeros(n, self.robot.mj.nv, device=device)
+        phase = torch.zeros(n, device=device)
+        told = self.command(n)
+        if not self.nominal:
+            noise = task.joint_noise * self.uniform(n, -1, 1, qpos.shape[1] - 7)
+            qpos[:, 7:] = torch.clamp(qpos[:, 7:] + noise, self._lower, self._upper)
+            phase = self.uniform(n, 0, 1)
+        if self.reference is not None and not self.nominal:
+            reference = self.reference
+            frame = reference.draw(n, self.generator)
+            chosen = self.uniform(n, 0, 1) < task.prior.reference_start
+            rows = chosen.unsqueeze(-1)
+            clip_qpos = reference.qpos[frame]
+            clip_qpos[:, :2] = 0
+            clip_phase = reference.phase[frame]
+            qpos = torch.where(rows, clip_qpos, qpos)
+            qvel = torch.where(rows, reference.qvel[frame], qvel)
+            phase = torch.where(chosen & ~clip_phase.isnan(), clip_phase, phase)
+            if task.command.is_velocity:
+                told = self._told(torch.where(rows, reference.command[frame].clamp(*self._bounds), told["command"]))
+        held = torch.clamp((qpos[:, 7:] - self._pose) / self._scale, -task.action_clip, task.action_clip)
+        age = torch.zeros(n, dtype=torch.long, device=device)
+        start = {"qpos": qpos, "qvel": qvel, "phase": phase, "age": age, "window_age": age}
+        start |= {"action": held, "previous_action": held, "target": qpos[:, 7:]}
+        start["push_timer"] = self.uniform(n, *task.push.interval_s)
+        return start | told
+
+    def forget(self) -> None:
+        """Drop what was drawn ahead, so that the generator's seed decides everything again."""
+        self._ahead.used = _BLOCK
+
+    def state_dict(self) -> dict:
+        """Everything needed to continue to the same numbers, besides the generator."""
+        return {"rows": {name: rows.clone() for name, rows in self._ahead.rows.items()}, "used": self._ahead.used}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Restore what ``state_dict`` gave."""
+        self._ahead.rows, self._ahead.used = dict(state["rows"]), state["used"]
+
+
+class _Ahead:
+    """Hands out rows that were drawn many at a time: on a CPU a block of them costs little more than one."""
+
+    def __init__(self, draw: Callable[[int], dict[str, Tensor]]):
+        self._draw = draw
+        self.rows: dict[str, Tensor] = {}
+        self.used = _BLOCK
+
+    def take(self, n: int) -> dict[str, Tensor]:
+        if n >= _BLOCK:
+            return self._draw(n)
+        if self.used + n > _BLOCK:
+            self.rows, self.used = self._draw(_BLOCK), 0
+        taken = {name: rows[self.used : self.used + n] for name, rows in self.rows.items()}
+        self.used += n
+        return taken
