@@ -13,7 +13,6 @@ from robopolicy.task import load_task
 from robopolicy.train import Options, Trainer
 
 _WARM_UP = 5  # iterations before anything counts: nets, caches and the robots' gait settle
-_BURST = 6  # control steps of the bare engine between two restarts from the policy's own states
 
 
 def bench(name: str, num_envs: int | None = None, seconds: float = 30.0, quiet: bool = False) -> dict[str, float]:
@@ -41,32 +40,38 @@ def bench(name: str, num_envs: int | None = None, seconds: float = 30.0, quiet: 
     _, callback = model._setup_learn(2**62, None)
     model.tune_threads()
     threads = usable_cores()
-    bare = Batch(env.robot.mj, env.num_envs, threads, persistent=True)
+    bare = Batch(env.robot.mj, env.num_envs, threads)
+    bare_ctrl = bare.bind("ctrl")
     steps = env.num_envs * model.n_steps
+    controls: list[np.ndarray] = []
+    physics = env.sim.step
+
+    def recorded(substeps: int) -> None:
+        controls.append(env.ctrl.numpy().copy())
+        physics(substeps)
+
+    env.sim.step = recorded  # type: ignore[method-assign]
 
     def collect() -> None:
         model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
 
-    def raw() -> float:
-        """Seconds per rollout's worth of physics from the states that the policy is in."""
-        bare.bind("qpos")[:], bare.bind("qvel")[:] = env.qpos.numpy(), env.qvel.numpy()
-        bare.bind("ctrl")[:] = env.ctrl.numpy()
-        bare.forward()
-        spent = 0.0
-        saved = bare.state.copy()
-        for _ in range(model.n_steps // _BURST):
-            bare.state[:] = saved
-            spent += _time(lambda: [bare.step(nstep=env.substeps) for _ in range(_BURST)])
-        return spent * model.n_steps / (_BURST * (model.n_steps // _BURST))
+    def raw() -> None:
+        """The rollout's physics again: from the same states, under the same controls."""
+        for ctrl in controls:
+            bare_ctrl[:] = ctrl
+            bare.step(nstep=env.substeps)
 
     turns: list[tuple[float, float, float]] = []
     end = time.perf_counter() + seconds
     iteration = 0
     while time.perf_counter() < end or len(turns) < 3:
+        controls.clear()
+        before = env.sim.state_dict()["state"].numpy()
         collecting, learning = _time(collect), _time(model.train)
         iteration += 1
         if iteration > _WARM_UP:
-            turns.append((raw(), collecting, collecting + learning))
+            bare.state[:] = before
+            turns.append((_time(raw), collecting, collecting + learning))
             if not quiet:
                 print(f"\rturn {len(turns)}", end="", file=sys.stderr, flush=True)
     if not quiet:

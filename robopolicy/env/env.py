@@ -17,7 +17,10 @@ from robopolicy.terms.randomizers import max_delay
 
 # What is drawn anew when an episode begins, besides fields of the model: the body's own, the state's, and what is told.
 _OWN = ("encoder_offset", "imu_rotation", "kp", "kd", "torque_limit")
-_AT_START = ("qpos", "qvel", "phase", "age", "action", "previous_action", "target", "push_timer", "window_age")
+_AT_START = (
+    *("qpos", "qvel", "phase", "age", "action", "previous_action", "target", "push_timer", "window_age"),
+    *("mean_velocity", "cycle"),
+)
 _TOLD = ("command", "moving", "command_timer")
 # What an environment must remember to continue to the same numbers, besides its simulation.
 _SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "_noise", "window")
@@ -133,6 +136,7 @@ class Env:
         self.phase.copy_(torch.remainder(self.phase + self.control_dt / self.task.gait.period_s, 1.0))
 
         self.state = state = self.snapshot()
+        self._average(state)
         diverged = self.sim.diverged().to(self.device)
         terminated = self._terminated(state) | diverged
         truncated = (self.age >= self.max_episode_steps) & ~terminated
@@ -196,6 +200,7 @@ class Env:
             foot_clearance=self._sensordata[rows][:, self._clearance].float(),
             body_velocity=self._cvel[rows][:, self._foot_bodies].float(),
             tree_com_w=self._subtree_com[rows][:, self.robot.base_body].float(),
+            mean_velocity=self.mean_velocity[rows].clone(),
             action=self.action[rows].clone(),
             previous_action=self.previous_action[rows].clone(),
             target=self.target[rows].clone(),
@@ -213,6 +218,13 @@ class Env:
             upper=self.upper,
         )
 
+    def _average(self, state: State) -> None:
+        """Bring the mean velocity of the last gait cycle up to the present."""
+        now = torch.cat((state.base_lin_vel_h[:, :2], state.yaw_rate.unsqueeze(-1)), dim=-1)
+        self.cycle.copy_(torch.cat((self.cycle[:, 1:], now.unsqueeze(1)), dim=1))
+        torch.mean(self.cycle, dim=1, out=self.mean_velocity)
+        state.mean_velocity = self.mean_velocity.clone()
+
     def _terminated(self, state: State) -> Tensor:
         failed = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
         for ending in self.task.terminations.values():
@@ -224,8 +236,9 @@ class Env:
         values = torch.stack([r.weight * r.function(state, **r.params) for r in rewards.values()])
         log = dict(zip((f"reward/{name}" for name in rewards), values.mean(1).unbind(), strict=True))
         if self.task.command.is_velocity:
-            log["velocity_error"] = (state.base_lin_vel_h[:, :2] - state.command[:, :2]).norm(dim=-1).mean()
-            log["yaw_error"] = (state.yaw_rate - state.command[:, 2]).abs().mean()
+            error = state.mean_velocity - state.command
+            log["velocity_error"] = error[:, :2].norm(dim=-1).mean()
+            log["yaw_error"] = error[:, 2].abs().mean()
         return values.sum(0) * self.control_dt, log
 
     def _motion(self, state: State, diverged: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -333,6 +346,8 @@ class Env:
         self.moving = torch.zeros(n, dtype=torch.bool, device=device)
         self.phase, self.command_timer, self.push_timer = (torch.zeros(n, device=device) for _ in range(3))
         self.age = torch.zeros(n, dtype=torch.long, device=device)
+        self.mean_velocity = torch.zeros(n, 3, device=device)
+        self.cycle = torch.zeros(n, round(self.task.gait.period_s / self.control_dt), 3, device=device)
         self.encoder_offset = torch.zeros(n, j, device=device)
         self.imu_rotation = constant(mj.site_quat[self.robot.imu_site]).repeat(n, 1)
         push = self.task.push

@@ -40,6 +40,7 @@ class Starts:
             constant(x) for x in (robot.home_qpos, robot.default_pose, robot.action_scale)
         )
         self._lower, self._upper = constant(robot.lower), constant(robot.upper)
+        self._cycle = round(task.gait.period_s / task.control_dt)
         own = {
             "encoder_offset": torch.zeros(len(robot.joint_names), device=self.device),
             "imu_rotation": constant(robot.mj.site_quat[robot.imu_site]),
@@ -87,6 +88,7 @@ class Starts:
         qpos = self._home.repeat(n, 1)
         qvel = torch.zeros(n, self.robot.mj.nv, device=device)
         phase = torch.zeros(n, device=device)
+        velocity = torch.zeros(n, 3, device=device)
         told = self.command(n)
         if not self.nominal:
             noise = task.joint_noise * self.uniform(n, -1, 1, qpos.shape[1] - 7)
@@ -103,12 +105,14 @@ class Starts:
             qpos = torch.where(rows, clip_qpos, qpos)
             qvel = torch.where(rows, reference.qvel[frame], qvel)
             phase = torch.where(chosen & ~clip_phase.isnan(), clip_phase, phase)
+            velocity = torch.where(rows, reference.command[frame], velocity)
             if task.command.is_velocity:
-                told = self._told(torch.where(rows, reference.command[frame].clamp(*self._bounds), told["command"]))
+                told = self._told(torch.where(rows, velocity.clamp(*self._bounds), told["command"]))
         held = torch.clamp((qpos[:, 7:] - self._pose) / self._scale, -task.action_clip, task.action_clip)
         age = torch.zeros(n, dtype=torch.long, device=device)
         start = {"qpos": qpos, "qvel": qvel, "phase": phase, "age": age, "window_age": age}
         start |= {"action": held, "previous_action": held, "target": qpos[:, 7:]}
+        start |= {"mean_velocity": velocity, "cycle": velocity.unsqueeze(1).expand(-1, self._cycle, -1)}
         start["push_timer"] = self.uniform(n, *task.push.interval_s)
         return start | told
 

@@ -28,6 +28,8 @@ class State:
         body_velocity: Spatial velocity of each foot's body (rotation, then translation) about ``tree_com_w``, world
             frame. Shape (N, F, 6).
         tree_com_w: Centre of mass of the robot, world frame [m]. Shape (N, 3).
+        mean_velocity: Forward and sideways velocity in the heading frame [m/s] and yaw rate [rad/s], averaged over the
+            last gait cycle, so that the sway of a step is not in it. Shape (N, 3).
         action: Latest action, clipped. Shape (N, J).
         previous_action: The one before. Shape (N, J).
         target: Joint targets of the latest action [rad]. Shape (N, J).
@@ -51,6 +53,7 @@ class State:
     foot_clearance: Tensor
     body_velocity: Tensor
     tree_com_w: Tensor
+    mean_velocity: Tensor
     action: Tensor
     previous_action: Tensor
     target: Tensor

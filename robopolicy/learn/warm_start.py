@@ -104,6 +104,7 @@ def _states(env: Env, reference: Reference, action: Tensor) -> State:
         foot_clearance=feet[..., 2] - home[..., 2],
         body_velocity=rows(nominal.body_velocity),
         tree_com_w=reference.qpos[:, :3],
+        mean_velocity=reference.command,
         action=action,
         previous_action=action,
         target=env.default_pose + env.action_scale * action,

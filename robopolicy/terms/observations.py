@@ -63,6 +63,11 @@ def base_linear_velocity(state: State) -> Tensor:
     return state.base_lin_vel_b
 
 
+def mean_velocity(state: State) -> Tensor:
+    """Velocity [m/s] and yaw rate [rad/s] in the heading frame, averaged over the last gait cycle. Shape (N, 3)."""
+    return state.mean_velocity
+
+
 def base_height(state: State) -> Tensor:
     """Height of the base [m]. Shape (N, 1)."""
     return state.base_height.unsqueeze(-1)

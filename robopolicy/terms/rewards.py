@@ -17,6 +17,17 @@ def track_yaw_rate(state: State, std: float = 0.25) -> Tensor:
     return torch.exp(-(state.yaw_rate - state.command[:, 2]).square() / std**2)
 
 
+def track_mean_velocity(state: State, std: float = 0.25) -> Tensor:
+    """exp(-|v_xy - command_xy|^2 / std^2), velocity averaged over a gait cycle: stepping costs nothing; std [m/s]."""
+    error = (state.mean_velocity[:, :2] - state.command[:, :2]).square().sum(-1)
+    return torch.exp(-error / std**2)
+
+
+def track_mean_yaw_rate(state: State, std: float = 0.25) -> Tensor:
+    """exp(-(yaw rate - command)^2 / std^2), yaw rate averaged over a gait cycle, std [rad/s]."""
+    return torch.exp(-(state.mean_velocity[:, 2] - state.command[:, 2]).square() / std**2)
+
+
 def alive(state: State) -> Tensor:
     """1 for every step of life."""
     return torch.ones_like(state.base_height)

@@ -38,6 +38,18 @@ class Truth:
     phase: float
     moving: bool
     encoder_offset: np.ndarray
+    past: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
+
+    @property
+    def mean_velocity(self) -> np.ndarray:
+        """Heading velocity and yaw rate, averaged over the past states. Shape (3,)."""
+        found = []
+        for qpos, qvel in self.past:
+            then = replace(self, data=mujoco.MjData(self.model))
+            then.data.qpos[:], then.data.qvel[:] = qpos, qvel
+            mujoco.mj_forward(then.model, then.data)
+            found.append([*then.heading_velocity, then.base()[1][2]])
+        return np.mean(found, axis=0)
 
     def velocity(self, kind: mujoco.mjtObj, index: int, local: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Linear and angular velocity of an object's origin."""
@@ -144,6 +156,11 @@ REWARDS: dict[str, Oracle] = {
         {"std": 0.7},
     ),
     "track_yaw_rate": (lambda t, std: np.exp(-((t.base()[1][2] - t.command[2]) ** 2) / std**2), {"std": 0.9}),
+    "track_mean_velocity": (
+        lambda t, std: np.exp(-np.sum((t.mean_velocity[:2] - t.command[:2]) ** 2) / std**2),
+        {"std": 0.7},
+    ),
+    "track_mean_yaw_rate": (lambda t, std: np.exp(-((t.mean_velocity[2] - t.command[2]) ** 2) / std**2), {"std": 0.9}),
     "alive": (lambda t: 1.0, {}),
     "vertical_velocity": (lambda t: t.base()[0][2] ** 2, {}),
     "roll_pitch_rate": (lambda t: np.sum(t.base(local=True)[1][:2] ** 2), {}),
@@ -189,6 +206,7 @@ OBSERVATIONS: dict[str, Oracle] = {
         {},
     ),
     "base_linear_velocity": (lambda t: t.base(local=True)[0], {}),
+    "mean_velocity": (lambda t: t.mean_velocity, {}),
     "base_height": (lambda t: [t.height], {}),
     "foot_clearance": (lambda t: t.clearance, {}),
     "foot_contact": (lambda t: t.clearance < 1e-3, {}),
@@ -211,13 +229,16 @@ def moving_robots(robot: str) -> tuple[State, list[Truth]]:
         "gains": randomize(randomizers.pd_gains, kp=(0.5, 1.5), kd=(0.5, 1.5)),
     }
     push = Push(velocity=0.4, yaw_rate=2.0, interval_s=(0.02, 0.1))
-    task = quiet(TASKS[robot], randomizers=drawn, push=push, terminations={}, gait=Gait(standing_speed=0.4))
+    task = quiet(TASKS[robot], randomizers=drawn, push=push, terminations={}, gait=Gait(period_s=0.16, standing_speed=0.4))
     env = Env(task, N, seed=7)
     env.reset()
     env.qvel[:, 3:6] += torch.linspace(-3, 3, 3).outer(torch.linspace(0, 1, N)).T
     env.qvel[-2:, 2] += 2.5  # two jump
+    past = []
     for action in actions(env, 12, size=2.0):
         env.step(action)
+        past.append((env.qpos.numpy().copy(), env.qvel.numpy().copy()))
+    past = past[-8:]  # a cycle of 0.16 s
     state = env.snapshot()
     compiled = load_robot(robot).compile(visual=False)
     gyro = {"type": mujoco.mjtSensor.mjSENS_GYRO, "objtype": mujoco.mjtObj.mjOBJ_SITE, "objname": "imu"}
@@ -236,7 +257,8 @@ def moving_robots(robot: str) -> tuple[State, list[Truth]]:
             x[i].double().numpy() for x in (env.command, env.action, env.previous_action, env.encoder_offset)
         )
         phase, moving = float(env.phase[i]), bool(env.moving[i])
-        truths.append(Truth(compiled, model, data, told, now, before, phase, moving, offset))
+        history = tuple((qpos[i], qvel[i]) for qpos, qvel in past)
+        truths.append(Truth(compiled, model, data, told, now, before, phase, moving, offset, history))
     return state, truths
 
 
