@@ -1,7 +1,6 @@
 """A robot: an MJCF, its servos, its feet. Names are resolved to indices once, here."""
 
 import dataclasses
-import os
 import re
 import sys
 from dataclasses import dataclass, field
@@ -13,9 +12,16 @@ import mujoco
 import numpy as np
 
 from robopolicy.errors import UserError, unknown
+from robopolicy.mjcf import (
+    add_clearance_sensor,
+    add_floor,
+    drop_visual_meshes,
+    guess_feet,
+    install_servos,
+    one_line,
+    read_mjcf,
+)
 from robopolicy.paths import robots_dir
-
-FLOOR = "floor"
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,19 @@ class Servo:
     armature: float
     friction: float = 0.0
     action_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.joints)
+        except re.error as error:
+            raise UserError(f"servo {self.joints!r} is no regular expression: {error}") from None
+        for name in ("kp", "torque", "velocity", "action_scale"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UserError(f"servo {self.joints!r}: {name} is {value}; it must be positive")
+        for name in ("kd", "armature", "friction"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"servo {self.joints!r}: {name} is {getattr(self, name)}; it must not be negative")
 
     @property
     def scale(self) -> float:
@@ -88,7 +107,7 @@ class Robot:
         Raises:
             UserError: The MJCF is absent or broken, or a joint, servo, site or keyframe is missing.
         """
-        spec = _read_mjcf(self)
+        spec = read_mjcf(self.name, self.mjcf)
         spec.option.timestep = timestep
         joints = [j for j in spec.joints if j.type == mujoco.mjtJoint.mjJNT_HINGE]
         if not spec.joints or spec.joints[0].type != mujoco.mjtJoint.mjJNT_FREE:
@@ -121,17 +140,17 @@ class Robot:
                 raise UserError(
                     f"servo {servo.joints!r} of robot {self.name!r} fits no joint; they are: {_names(joints)}"
                 )
-        _install_servos(spec, joints, servos, max_delay)
+        install_servos(spec, joints, servos, max_delay)
         if not visual:
-            _drop_visual_meshes(spec)
+            drop_visual_meshes(spec)
         if ground:
-            _add_floor(spec)
+            add_floor(spec)
             for site in self.feet:
-                _add_clearance_sensor(spec, site)
+                add_clearance_sensor(spec, site)
         try:
             mj = spec.compile()
         except ValueError as error:
-            raise UserError(f"robot {self.name!r}: {self.mjcf} does not compile: {_one_line(error)}") from error
+            raise UserError(f"robot {self.name!r}: {self.mjcf} does not compile: {one_line(error)}") from error
         return _resolve(self, spec, mj, joints, servos)
 
     def _servo(self, joint: str) -> Servo:
@@ -237,74 +256,15 @@ def load_robot(name: str) -> Robot:
 def _infer(name: str) -> Robot:
     """A robot from a bare MJCF: servos from its actuators; feet and IMU by the names of its sites, else guessed."""
     robot = Robot(name=name.removeprefix("menagerie:") if ":" in name else Path(name).stem, mjcf=name)
-    spec = _read_mjcf(robot)
+    spec = read_mjcf(robot.name, robot.mjcf)
     sites = _names(spec.sites)
     imu = next((s for s in sites if "imu" in s.lower()), "imu")
     robot = dataclasses.replace(robot, imu=imu, base_site=imu not in sites)
     feet = tuple(s for s in sites if "foot" in s.lower() or "sole" in s.lower())
     if feet:
         return dataclasses.replace(robot, feet=feet)
-    guessed = _guess_feet(spec)
+    guessed = guess_feet(spec)
     return dataclasses.replace(robot, feet=tuple(guessed), foot_sites=guessed)
-
-
-def _guess_feet(spec: mujoco.MjSpec) -> dict[str, tuple[str, tuple[float, float, float]]]:
-    """Feet of an MJCF that names none: the last links of limbs whose lowest colliding geom reaches the lowest of all.
-
-    Returns:
-        New site's name to the link it lies on and its place there: the middle of the link's geoms that reach down.
-    """
-    try:
-        mj = spec.compile()
-    except ValueError as error:
-        raise UserError(f"the MJCF does not compile: {_one_line(error)}") from error
-    data = mujoco.MjData(mj)
-    keys = [k for k in range(mj.nkey) if mj.key(k).name == "home"]
-    mujoco.mj_resetDataKeyframe(mj, data, keys[0]) if keys else mujoco.mj_resetData(mj, data)
-    mujoco.mj_kinematics(mj, data)
-    leaves = set(range(1, mj.nbody)) - set(mj.body_parentid)
-    geoms = [
-        g for g in range(mj.ngeom) if mj.geom_bodyid[g] in leaves and (mj.geom_contype[g] or mj.geom_conaffinity[g])
-    ]
-    low = {}
-    for g in geoms:  # from the corners of its box: its own shape would be exact, and no better here
-        rotation = data.geom_xmat[g].reshape(3, 3)
-        centre = data.geom_xpos[g] + rotation @ mj.geom_aabb[g, :3]
-        low[g] = centre[2] - np.abs(rotation[2]) @ mj.geom_aabb[g, 3:]
-    down = [g for g in geoms if low[g] < min(low.values()) + 0.02]
-    feet = {}
-    for body in sorted({int(mj.geom_bodyid[g]) for g in down}):
-        middle = np.mean([data.geom_xpos[g] for g in down if mj.geom_bodyid[g] == body], axis=0)
-        local = data.xmat[body].reshape(3, 3).T @ (middle - data.xpos[body])
-        feet[f"{mj.body(body).name}_sole"] = (mj.body(body).name, (float(local[0]), float(local[1]), float(local[2])))
-    return feet
-
-
-def _read_mjcf(robot: Robot) -> mujoco.MjSpec:
-    path = _menagerie_path(robot.mjcf) if robot.mjcf.startswith("menagerie:") else Path(robot.mjcf)
-    if not path.is_file():
-        raise UserError(f"robot {robot.name!r}: no MJCF at {path}")
-    try:
-        return mujoco.MjSpec.from_file(str(path))
-    except ValueError as error:
-        raise UserError(f"robot {robot.name!r}: {path} does not parse: {_one_line(error)}") from error
-
-
-def _menagerie_path(name: str) -> Path:
-    try:
-        import mujoco_menagerie
-    except ImportError:
-        raise UserError(f"{name} needs the MuJoCo Menagerie: pip install 'robopolicy[menagerie]'") from None
-    try:
-        entry = mujoco_menagerie.get(name.removeprefix("menagerie:"))
-        return Path(entry.xml(entry.default_model))
-    except mujoco_menagerie.MenagerieError as error:
-        root = os.environ.get("MENAGERIE_ROOT")
-        raise UserError(f"{name}: {error}" + (f" (MENAGERIE_ROOT={root})" if root else "")) from None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _names(items) -> list[str]:
@@ -341,60 +301,6 @@ def _servos_of(spec: mujoco.MjSpec, joints: list, robot: Robot) -> list[Servo]:
             )
         )
     return servos
-
-
-def _install_servos(spec: mujoco.MjSpec, joints: list, servos: list[Servo], max_delay: int) -> None:
-    """Replace the MJCF's actuators by one position actuator per joint, in the joints' order."""
-    for actuator in list(spec.actuators):
-        spec.delete(actuator)
-    for joint, servo in zip(joints, servos, strict=True):
-        joint.armature = servo.armature
-        joint.frictionloss = servo.friction
-        actuator = spec.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-        actuator.set_to_position(kp=servo.kp, kv=servo.kd)
-        actuator.forcerange = [-servo.torque, servo.torque]
-        actuator.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
-        actuator.ctrllimited = mujoco.mjtLimited.mjLIMITED_FALSE
-        if max_delay:
-            actuator.nsample = max_delay + 1
-
-
-def _drop_visual_meshes(spec: mujoco.MjSpec) -> None:
-    """Delete mesh geoms that collide with nothing, where the body's inertia does not come from them."""
-    for geom in list(spec.geoms):
-        visual = geom.type == mujoco.mjtGeom.mjGEOM_MESH and not geom.contype and not geom.conaffinity
-        if visual and geom.parent.explicitinertial:
-            spec.delete(geom)
-    used = {geom.meshname for geom in spec.geoms}
-    for mesh in list(spec.meshes):
-        if mesh.name not in used:
-            spec.delete(mesh)
-
-
-def _add_floor(spec: mujoco.MjSpec) -> None:
-    planes = [g for g in spec.worldbody.geoms if g.type == mujoco.mjtGeom.mjGEOM_PLANE]
-    floor = planes[0] if planes else spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05])
-    floor.name = FLOOR
-    # The floor's friction decides (not the larger of the two), so that a task can make it slippery.
-    floor.priority = 1
-    floor.condim = 3
-    if not planes:
-        floor.contype, floor.conaffinity = 1, 1
-        floor.friction = [0.8, 0.005, 0.0001]
-        floor.rgba = [0.42, 0.46, 0.5, 1.0]
-
-
-def _add_clearance_sensor(spec: mujoco.MjSpec, site: str) -> None:
-    """Distance of the foot's body to the floor [m]: a position-stage sensor, so it is current after a step."""
-    spec.add_sensor(
-        name=f"{site}_clearance",
-        type=mujoco.mjtSensor.mjSENS_GEOMDIST,
-        objtype=mujoco.mjtObj.mjOBJ_BODY,
-        objname=spec.site(site).parent.name,
-        reftype=mujoco.mjtObj.mjOBJ_GEOM,
-        refname=FLOOR,
-        cutoff=0.1,
-    )
 
 
 def _resolve(robot: Robot, spec: mujoco.MjSpec, mj: mujoco.MjModel, joints: list, servos: list[Servo]) -> RobotModel:

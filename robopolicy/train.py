@@ -91,7 +91,7 @@ class Trainer:
         model.tune_threads()
         self._start, self._before, saved = time.perf_counter(), self.elapsed, self.elapsed
         with _Interrupt() as interrupt:
-            while self.done() < 1.0 and not interrupt.asked:
+            while (self.done() < 1.0 or not model.num_timesteps) and not interrupt.asked:
                 model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
                 model.train()
                 self.elapsed = self._before + time.perf_counter() - self._start
@@ -144,7 +144,7 @@ def train(task: Task, source: Path, options: Options) -> Path:
 
 
 def resume(folder: Path, options: Options) -> Path:
-    """Go on with a run; bounds that are given replace the run's own."""
+    """Go on with a run; bounds that are given replace the run's own, and a linear learning rate follows them."""
     run = checkpoint.load(folder)
     told = {k: v for k, v in asdict(options).items() if v is not None and k in ("seconds", "steps", "threads")}
     before = Options(**run.config["options"])

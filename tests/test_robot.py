@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from robopolicy.errors import UserError
-from robopolicy.robot import FLOOR, Robot, RobotModel, Servo, list_robots, load_robot
+from robopolicy.mjcf import FLOOR
+from robopolicy.robot import Robot, RobotModel, Servo, list_robots, load_robot
 
 LEG = ("hip_yaw", "hip_roll", "hip_pitch", "knee", "ankle")
 JOINTS = {
@@ -424,3 +425,20 @@ def test_feet_that_no_site_names_are_guessed_where_the_robot_stands(name: str, f
     assert np.ptp(soles[:, 2]) < 0.01
     for body in model.foot_bodies:
         assert not (model.mj.body_parentid == body).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"joints": "hip_("}, "no regular expression"),
+        ({"kp": 0.0}, "kp is 0.0; it must be positive"),
+        ({"kd": -1.0}, "kd is -1.0; it must not be negative"),
+        ({"torque": float("nan")}, "torque is nan"),
+        ({"action_scale": 0.0}, "action_scale is 0.0"),
+    ],
+)
+def test_a_servo_that_cannot_be(change: dict, message: str):
+    fine = {"joints": "hip_.*", "kp": 20.0, "kd": 0.5, "torque": 20.0, "velocity": 30.0, "armature": 0.01}
+    Servo(**fine)
+    with pytest.raises(UserError, match=message):
+        Servo(**(fine | change))

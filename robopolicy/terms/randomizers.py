@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from robopolicy.errors import UserError
-from robopolicy.robot import FLOOR, RobotModel
+from robopolicy.mjcf import FLOOR
+from robopolicy.robot import RobotModel
 from robopolicy.rotation import from_rotation_vector, multiply
 
 if TYPE_CHECKING:

@@ -478,6 +478,10 @@ def test_starts_in_a_clip_bring_its_state_command_and_phase():
     torch.testing.assert_close(env.phase[in_clip][walks], clip_phase[walks])
     low, high = task.command.bounds(env.device)
     torch.testing.assert_close(env.command[in_clip], frames.command[rows].clamp(low, high))
+    # The mean of a cycle that was not lived through: as fast as the clip, at rest at home.
+    torch.testing.assert_close(env.mean_velocity[in_clip], frames.command[rows])
+    assert not env.mean_velocity[~in_clip].any()
+    torch.testing.assert_close(env.cycle.mean(1), env.mean_velocity)
     home = env.qpos[~in_clip].float()
     away = home[:, 7:] - env.default_pose
     assert 0.09 < float(away.abs().max()) <= 0.1 + 1e-6

@@ -31,6 +31,7 @@ def in_the_clips(robot: str, name: str) -> tuple[Env, dict[str, Tensor], Tensor,
     obs, action, exact = clip_dataset(env, frames)
     place(env, frames.qpos, frames.qvel)
     env.phase.copy_(torch.nan_to_num(frames.phase))
+    env.mean_velocity.copy_(frames.command)
     return env, obs, action, exact
 
 
@@ -45,12 +46,11 @@ def test_it_shows_what_the_environment_shows(robot: str, name: str):
         if term not in ("last_action", "history"):
             part = columns(env, term)
             torch.testing.assert_close(obs["actor"][:, part], seen["actor"][keep][:, part], atol=2e-5, rtol=0, msg=term)
-    height = env.actor_dim
-    torch.testing.assert_close(obs["critic"][:, :height], obs["actor"])
-    known = slice(height, height + 4)  # base velocity and height
+    torch.testing.assert_close(obs["critic"][:, : env.actor_dim], obs["actor"])
+    feet = slice(env.critic_dim - len(env.robot.foot_sites), None)
+    known = slice(env.actor_dim, feet.start)  # velocities and height
     torch.testing.assert_close(obs["critic"][:, known], seen["critic"][keep][:, known], atol=2e-5, rtol=0)
     # Clearance is that of the foot's centre: exact for ball feet, near for tilted soles (scaled by 10 here).
-    feet = slice(height + 4, None)
     error = (obs["critic"][:, feet].clamp(max=1.0) - seen["critic"][keep][:, feet]).abs() / 10
     assert error.max() < (1e-3 if robot == "go2" else 0.02)
 

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from robopolicy.env.env import Env
 from robopolicy.errors import UserError
-from robopolicy.robot import FLOOR, RobotModel
+from robopolicy.mjcf import FLOOR
+from robopolicy.robot import RobotModel
 from robopolicy.sim.cpu import CpuSimulation
 from robopolicy.task import randomize
 from robopolicy.terms import randomizers

@@ -229,7 +229,9 @@ def moving_robots(robot: str) -> tuple[State, list[Truth]]:
         "gains": randomize(randomizers.pd_gains, kp=(0.5, 1.5), kd=(0.5, 1.5)),
     }
     push = Push(velocity=0.4, yaw_rate=2.0, interval_s=(0.02, 0.1))
-    task = quiet(TASKS[robot], randomizers=drawn, push=push, terminations={}, gait=Gait(period_s=0.16, standing_speed=0.4))
+    task = quiet(
+        TASKS[robot], randomizers=drawn, push=push, terminations={}, gait=Gait(period_s=0.16, standing_speed=0.4)
+    )
     env = Env(task, N, seed=7)
     env.reset()
     env.qvel[:, 3:6] += torch.linspace(-3, 3, 3).outer(torch.linspace(0, 1, N)).T
