@@ -16,6 +16,7 @@ from robopolicy.learn.ppo import PPO
 from robopolicy.learn.warm_start import warm_start
 from robopolicy.motion.reference import Reference, load_reference
 from robopolicy.progress import Progress, open_logs
+from robopolicy.sim.make import choose_device
 from robopolicy.task import Task
 
 _SAVE_EVERY_S = 60.0
@@ -34,7 +35,7 @@ class Options:
     steps: int | None = None
     """Stop after this many steps of all robots together."""
     device: str = "auto"
-    """Where to simulate and learn: auto or cpu."""
+    """Where to simulate and learn: auto (a GPU if there is one), cpu, cuda, or warp-cpu (the GPU's engine, slowly)."""
     threads: int = 0
     """Threads of the simulator; 0: one per core. No result depends on it."""
 
@@ -48,8 +49,7 @@ class Trainer:
     """
 
     def __init__(self, task: Task, options: Options):
-        if options.device not in ("auto", "cpu"):
-            raise UserError(f"unknown device {options.device!r}; known: auto, cpu")
+        device = choose_device(options.device)
         for name in ("steps", "seconds"):
             bound = getattr(options, name)
             if bound is not None and bound <= 0:
@@ -61,7 +61,7 @@ class Trainer:
         probe = Env(task, num_envs=1, nominal=True, threads=1)
         if task.prior.active:
             self.reference = load_reference(task.prior, probe.robot, task.control_dt)
-        self.env = Env(task, seed=options.seed, reference=self.reference, threads=options.threads)
+        self.env = Env(task, seed=options.seed, reference=self.reference, threads=options.threads, device=device)
         self.prior = None
         if self.reference is not None:
             self.prior = MotionPrior(task.prior, self.reference, self.env, options.seed)

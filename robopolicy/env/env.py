@@ -10,7 +10,7 @@ from robopolicy.env.starts import Starts
 from robopolicy.env.state import State
 from robopolicy.motion.reference import Reference
 from robopolicy.robot import RobotModel, load_robot
-from robopolicy.sim.cpu import CpuSimulation
+from robopolicy.sim.make import make_simulation
 from robopolicy.sim.simulation import Rows, Simulation
 from robopolicy.task import Observation, Task
 from robopolicy.terms.randomizers import max_delay
@@ -61,7 +61,8 @@ class Env:
         reference: Frames for starts and commands; None does without a prior.
         nominal: No randomization, no noise, no pushes, no start in a clip: the plant as the model says.
         threads: Engine threads on the CPU; 0: one per core.
-        simulation: The physics; by default the CPU's.
+        device: Where: ``cpu``, ``cuda`` or ``warp-cpu``, see ``sim/make.py``.
+        simulation: The physics, if not that of ``device``.
 
     Attributes:
         robot: The compiled robot.
@@ -79,6 +80,7 @@ class Env:
         reference: Reference | None = None,
         nominal: bool = False,
         threads: int = 0,
+        device: str = "cpu",
         simulation: Simulation | None = None,
     ):
         task.validate()
@@ -89,7 +91,7 @@ class Env:
             task.timestep, visual=False, max_delay=0 if nominal else max(late, default=0)
         )
         self.num_envs = num_envs or task.num_envs
-        self.sim = simulation or CpuSimulation(self.robot.mj, self.num_envs, threads)
+        self.sim = simulation or make_simulation(self.robot.mj, self.num_envs, device, threads)
         self.device = self.sim.device
         self.reference = reference.to(self.device) if reference else None
         self.generator = torch.Generator(self.device).manual_seed(seed)
@@ -262,25 +264,29 @@ class Env:
         Args:
             state: The robots of ``rows``.
             rows: Which they are.
-            fresh: Their episode has just begun: histories are filled with the present.
+            fresh: Their episode has just begun: histories are filled with the present. They are not kept but returned,
+                by the names of their terms.
             again: The same instant as before, so that the latest entry of a history is replaced.
         """
         terms = self.task.observations.items()
-        actor = torch.cat([self._term(name, term, state, rows, fresh, again) for name, term in terms], dim=-1)
+        parts = {name: self._term(name, term, state, rows, fresh, again) for name, term in terms}
+        actor = torch.cat(list(parts.values()), dim=-1)
         privileged = [t.scale * t.function(state, **t.params) for t in self.task.privileged.values()]
         critic = torch.cat((actor, *privileged), dim=-1)
-        return {"actor": actor if self.nominal else actor + self._noise[rows], "critic": critic}
+        seen = {"actor": actor if self.nominal else actor + self._noise[rows], "critic": critic}
+        if fresh:
+            seen |= {name: parts[name].view(-1, *past.shape[1:]) for name, past in self._history.items()}
+        return seen
 
     def _term(self, name: str, term: Observation, state: State, rows: Rows, fresh: bool, again: bool) -> Tensor:
         value = term.scale * term.function(state, **term.params)
         if term.history == 1:
             return value
-        past = self._history[name]
         if fresh:
-            past[rows] = value.unsqueeze(1).expand(-1, term.history, -1)
-        else:
-            kept = past[rows, :-1] if again else past[rows, 1:]
-            past[rows] = torch.cat((kept, value.unsqueeze(1)), dim=1)
+            return value.repeat(1, term.history)
+        past = self._history[name]
+        kept = past[rows, :-1] if again else past[rows, 1:]
+        past[rows] = torch.cat((kept, value.unsqueeze(1)), dim=1)
         return past[rows].flatten(1)
 
     def _draw_noise(self) -> None:
@@ -318,7 +324,8 @@ class Env:
                 seen["window"] = state.motion.unsqueeze(1).expand(-1, self.reference.window, -1)
             return seen
 
-        sim.assign(mask, obs | ({"window": self.window} if self.reference is not None else {}), look)
+        window = {"window": self.window} if self.reference is not None else {}
+        sim.assign(mask, obs | self._history | window, look)
 
     # Set-up
 

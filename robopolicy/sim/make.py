@@ -1,0 +1,58 @@
+"""Which engine, and where."""
+
+import importlib.util
+
+import mujoco
+import torch
+
+from robopolicy.errors import UserError
+from robopolicy.sim.simulation import Simulation
+
+DEVICES = ("auto", "cpu", "cuda", "warp-cpu")
+
+
+def choose_device(name: str) -> str:
+    """Turn ``auto`` into a device that is there, and check any other.
+
+    Args:
+        name: ``auto`` (a GPU if there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:1``, or ``warp-cpu`` (the
+            GPU's engine on Warp's own CPU device: slow, to try things).
+
+    Raises:
+        UserError: Unknown, or what it needs is missing; the message says how to get it.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() and _has_warp() else "cpu"
+    if name.split(":")[0] not in DEVICES:
+        raise UserError(f"unknown device {name!r}; known: {', '.join(DEVICES)}")
+    if name == "cpu":
+        return name
+    if not _has_warp():
+        raise UserError(f"device {name!r} needs mujoco_warp: pip install 'robopolicy[gpu]'")
+    if name.startswith("cuda"):
+        if torch.version.cuda is None:
+            raise UserError(
+                f"device {name!r} needs torch with CUDA, and this is torch {torch.__version__}: "
+                "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu128"
+            )
+        if not torch.cuda.is_available():
+            raise UserError(f"device {name!r}: torch finds no NVIDIA GPU; `nvidia-smi` should list one")
+        known = ["cuda", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        if name not in known:
+            raise UserError(f"no device {name!r}; there are: {', '.join(known)}")
+    return name
+
+
+def make_simulation(model: mujoco.MjModel, num_envs: int, device: str = "cpu", threads: int = 0) -> Simulation:
+    """The physics on a device that ``choose_device`` gave; ``threads`` are the CPU engine's, 0: one per core."""
+    if device == "cpu":
+        from robopolicy.sim.cpu import CpuSimulation
+
+        return CpuSimulation(model, num_envs, threads)
+    from robopolicy.sim.gpu import GpuSimulation
+
+    return GpuSimulation(model, num_envs, device)
+
+
+def _has_warp() -> bool:
+    return importlib.util.find_spec("mujoco_warp") is not None
