@@ -7,12 +7,15 @@ from datetime import datetime
 from pathlib import Path
 
 import torch
+from stable_baselines3.common.logger import Logger
 
 from robopolicy import checkpoint
 from robopolicy.env.env import Env
 from robopolicy.errors import UserError
 from robopolicy.learn.amp import MotionPrior
 from robopolicy.learn.ppo import PPO
+from robopolicy.learn.ranks import Ranks
+from robopolicy.learn.threads import usable_cores
 from robopolicy.learn.warm_start import warm_start
 from robopolicy.motion.reference import Reference, load_reference
 from robopolicy.progress import Progress, open_logs
@@ -50,6 +53,7 @@ class Trainer:
 
     def __init__(self, task: Task, options: Options):
         device = choose_device(options.device)
+        self.ranks = ranks = Ranks.join(device)
         for name in ("steps", "seconds"):
             bound = getattr(options, name)
             if bound is not None and bound <= 0:
@@ -61,11 +65,13 @@ class Trainer:
         probe = Env(task, num_envs=1, nominal=True, threads=1)
         if task.prior.active:
             self.reference = load_reference(task.prior, probe.robot, task.control_dt)
-        self.env = Env(task, seed=options.seed, reference=self.reference, threads=options.threads, device=device)
+        threads, seed = options.threads or usable_cores(), options.seed + ranks.rank
+        self.env = Env(task, seed=seed, reference=self.reference, threads=threads, device=device)
         self.prior = None
         if self.reference is not None:
-            self.prior = MotionPrior(task.prior, self.reference, self.env, options.seed)
-        self.model = PPO(env=self.env, config=task.ppo, prior=self.prior, seed=options.seed, progress=self.done)
+            self.prior = MotionPrior(task.prior, self.reference, self.env, options.seed, ranks)
+        self.model = PPO(env=self.env, config=task.ppo, prior=self.prior, ranks=ranks, seed=seed, progress=self.done)
+        ranks.share(self.model.policy)
         self.elapsed = 0.0
         self._start = time.perf_counter()
 
@@ -82,28 +88,37 @@ class Trainer:
         """Imitate the clips if the prior asks for it; returns the imitation error."""
         if self.reference is None or not self.task.prior.warm_start:
             return None
-        return warm_start(self.model.policy, self.env, self.reference, self.task.prior, self.options.seed)
+        error = warm_start(self.model.policy, self.env, self.reference, self.task.prior, self.options.seed)
+        self.ranks.share(self.model.policy)
+        return error
 
     def fit(self, folder: Path) -> None:
         """Collect, learn, log and save until the time or the steps are used up, or Ctrl-C."""
-        model, progress = self.model, Progress(folder, self)
+        model, progress = self.model, Progress(folder, self) if self.ranks.rank == 0 else None
         _, callback = model._setup_learn(self.options.steps or 2**62, None, reset_num_timesteps=False)
         model.tune_threads()
+        self.elapsed, _ = self.ranks.agree(self.elapsed, False)
         self._start, self._before, saved = time.perf_counter(), self.elapsed, self.elapsed
         with _Interrupt() as interrupt:
-            while (self.done() < 1.0 or not model.num_timesteps) and not interrupt.asked:
+            stop = False
+            while (self.done() < 1.0 or not model.num_timesteps) and not stop:
                 model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
                 model.train()
                 self.elapsed = self._before + time.perf_counter() - self._start
-                progress.report()
+                if progress is not None:
+                    progress.report()
+                self.elapsed, stop = self.ranks.agree(self.elapsed, interrupt.asked)
                 if self.elapsed - saved > _SAVE_EVERY_S:
                     self.save(folder)
                     saved = self.elapsed
             self.save(folder)
-        progress.close(interrupt.asked)
+        if progress is not None:
+            progress.close(stop)
 
     def save(self, folder: Path) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint; of several ranks the first one's, which lacks only the others' robots."""
+        if self.ranks.rank:
+            return
         state = {"learner": self.model.training_state(), "env": self.env.state_dict()}
         state["prior"] = self.prior.state_dict() if self.prior else None
         sidecar = {
@@ -116,12 +131,18 @@ class Trainer:
         checkpoint.save(folder, state, sidecar)
 
     def restore(self, run: checkpoint.Run) -> None:
-        """Continue where a checkpoint stopped."""
+        """Continue where a checkpoint stopped; ranks other than the first with robots of their own."""
         self.model.load_training_state(run.state["learner"])
-        self.env.load_state_dict(run.state["env"])
         if self.prior is not None:
             self.prior.load_state_dict(run.state["prior"])
         self.elapsed = run.sidecar["seconds"]
+        if self.ranks.rank == 0:
+            self.env.load_state_dict(run.state["env"])
+            return
+        seed = self.options.seed + self.ranks.rank + run.sidecar["steps"]
+        for generator in (self.env.generator, self.model.generator, *([self.prior.generator] if self.prior else [])):
+            generator.manual_seed(seed)
+        self.model._last_obs = None  # so that its environment begins anew
 
 
 def train(task: Task, source: Path, options: Options) -> Path:
@@ -132,14 +153,17 @@ def train(task: Task, source: Path, options: Options) -> Path:
     folder = Path(options.run or f"runs/{source.stem}-{stamp}")
     start = time.perf_counter()
     trainer = Trainer(task, options)
+    main = trainer.ranks.rank == 0
     hashes = {c.name: c.content_hash() for c in trainer.reference.clips} if trainer.reference else {}
-    checkpoint.begin_run(folder, task, source, asdict(options), hashes)
-    trainer.model.set_logger(open_logs(folder))
+    if main:
+        checkpoint.begin_run(folder, task, source, asdict(options), hashes)
+    trainer.model.set_logger(open_logs(folder) if main else Logger(None, []))
     error = trainer.warm_start()
-    if error is not None:
+    if error is not None and main:
         print(f"warm start: the actor imitates {len(hashes)} clips with a mean square error of {error:.4f}")
     trainer.elapsed = time.perf_counter() - start
     trainer.fit(folder)
+    trainer.ranks.leave()
     return folder
 
 
@@ -153,9 +177,11 @@ def resume(folder: Path, options: Options) -> Path:
     for name, value in told.items():
         setattr(before, name, value)
     trainer = Trainer(run.task, before)
-    trainer.model.set_logger(open_logs(folder, run.sidecar["steps"]))
+    main = trainer.ranks.rank == 0
+    trainer.model.set_logger(open_logs(folder, run.sidecar["steps"]) if main else Logger(None, []))
     trainer.restore(run)
     trainer.fit(folder)
+    trainer.ranks.leave()
     return folder
 
 

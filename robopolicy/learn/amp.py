@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robopolicy.env.env import Env, Step
+from robopolicy.learn.ranks import ALONE, Ranks
 from robopolicy.learn.threads import Workers
 from robopolicy.motion.prior import Prior
 from robopolicy.motion.reference import Reference
@@ -27,15 +28,16 @@ class MotionPrior:
         reference: The clips' training half.
         env: Where the policy's motion comes from; says how a window becomes an input.
         seed: Seed of everything random here.
+        ranks: The processes that train this prior together.
     """
 
-    def __init__(self, settings: Prior, reference: Reference, env: Env, seed: int = 0):
-        self.settings = settings
+    def __init__(self, settings: Prior, reference: Reference, env: Env, seed: int = 0, ranks: Ranks = ALONE):
+        self.settings, self.ranks = settings, ranks
         self.reference = reference.to(env.device)
         self.style_input = env.style_input
         self.time_scale = env.control_dt * settings.reward_scale
         self.device = env.device
-        self.generator = torch.Generator(env.device).manual_seed(seed)
+        self.generator = torch.Generator(env.device).manual_seed(seed + ranks.rank)
         demo = self._demo(reference.windows.to(env.device))
         self.mean, self.std = demo.mean(0), demo.std(0).clamp(min=0.02)
         with torch.random.fork_rng(devices=[]):
@@ -114,7 +116,8 @@ class MotionPrior:
         self._rollout, self._valid = [], []
         order = torch.randperm(len(windows), generator=self.generator, device=self.device)
         order = order[valid[order]]  # a broken window is nobody's motion
-        if not len(order):
+        _, nothing = self.ranks.agree(0.0, not len(order))
+        if nothing:
             return {}
         half = settings.batch_size // 2
         total: dict[str, Tensor] = {}
@@ -139,11 +142,13 @@ class MotionPrior:
         penalty = gradient.square().sum(-1).mean()
         self.optimizer.zero_grad(set_to_none=True)
         (loss + self.settings.gradient_penalty * penalty).backward()
+        self.ranks.average_gradients(self.net.parameters())
         self.optimizer.step()
         with torch.no_grad():
             middle = 0.5 * (real.mean() + fake.mean()) if self.settings.loss == "wgan" else 0.0
-            self.score_mean.lerp_(fake.mean(), 0.05)
-            self.score_var.lerp_(fake.var(), 0.05)
+            mean, var = self.ranks.mean([fake.mean(), fake.var()])
+            self.score_mean.lerp_(mean, 0.05)
+            self.score_var.lerp_(var, 0.05)
             accuracy = 0.5 * ((real > middle).float().mean() + (fake < middle).float().mean())
         return {
             "loss": loss.detach(),

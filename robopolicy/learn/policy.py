@@ -12,6 +12,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from robopolicy.learn.config import PPOConfig
+from robopolicy.learn.ranks import ALONE, Ranks
 
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -45,11 +46,11 @@ class RunningNormalizer(nn.Module):
         return ((x - self.mean) / (self.var.sqrt() + self.epsilon)).clamp(-self.clip, self.clip)
 
     @torch.no_grad()
-    def update(self, batch: Tensor) -> None:
-        """Add a batch of raw data, shape (B, dim), to the statistics."""
-        mean = batch.mean(0)
-        var = (batch - mean).square_().mean(0)  # ten times faster than torch.var_mean on the CPU
-        self.merge(mean, var, batch.shape[0])
+    def update(self, batch: Tensor, ranks: Ranks = ALONE) -> None:
+        """Add a batch of raw data, shape (B, dim), to the statistics; the other ranks' too, all of one size."""
+        (mean,) = ranks.mean([batch.mean(0)])
+        (var,) = ranks.mean([(batch - mean).square_().mean(0)])  # ten times faster than torch.var_mean on the CPU
+        self.merge(mean, var, batch.shape[0] * ranks.count)
 
     @torch.no_grad()
     def merge(self, mean: Tensor, var: Tensor, count: int | Tensor) -> None:
@@ -179,10 +180,10 @@ class RobotPolicy(ActorCriticPolicy):
         """Put the parameter back into its bounds, where it has a gradient, after an optimiser step."""
         self.log_std.clamp_(math.log(self.min_std), math.log(self.max_std))
 
-    def update_normalizers(self, actor_obs: Tensor, critic_obs: Tensor) -> None:
+    def update_normalizers(self, actor_obs: Tensor, critic_obs: Tensor, ranks: Ranks = ALONE) -> None:
         """Add a rollout's raw observations, (B, A) and (B, C), to the statistics of both normalisers."""
-        self.actor_normalizer.update(actor_obs)
-        self.critic_normalizer.update(critic_obs)
+        self.actor_normalizer.update(actor_obs, ranks)
+        self.critic_normalizer.update(critic_obs, ranks)
 
     # What Stable-Baselines3 calls.
 

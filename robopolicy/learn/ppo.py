@@ -9,6 +9,7 @@ Source: Schulman et al., "Proximal Policy Optimization Algorithms", 2017 (arXiv:
 
 from collections import deque
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ from robopolicy.env.adapters import SB3VecEnv, TensorEnv
 from robopolicy.errors import NonFiniteError, UserError
 from robopolicy.learn.config import PPOConfig
 from robopolicy.learn.policy import RobotPolicy, gaussian_entropy, gaussian_kl, gaussian_log_prob
+from robopolicy.learn.ranks import ALONE, Ranks
 from robopolicy.learn.rollout import RolloutFigures, TensorRollout, gae
 from robopolicy.learn.threads import ThreadChoice, Workers, choose_threads, usable_cores
 
@@ -57,6 +59,7 @@ class PPO(stable_baselines3.PPO):
         env: A `robopolicy.env.env.Env`, or that inside an `SB3VecEnv`; None if only predictions are wanted.
         config: Settings; the defaults if None.
         prior: Mixes a style reward into the task's, if given.
+        ranks: The processes that learn this policy together; each has an environment of the same size.
         threads: Threads that share the learner's work on the CPU, see `tune_threads`; changes no result.
         progress: How much of the run is done, 0 to 1; by default the share of the time steps. A run that is
             bounded by the clock sets it.
@@ -81,6 +84,7 @@ class PPO(stable_baselines3.PPO):
         config: PPOConfig | None = None,
         *,
         prior: RewardPrior | None = None,
+        ranks: Ranks = ALONE,
         threads: int = 1,
         progress: Callable[[], float] | None = None,
         seed: int | None = None,
@@ -90,7 +94,7 @@ class PPO(stable_baselines3.PPO):
         _init_setup_model: bool = True,
     ) -> None:
         self.config = config = config or PPOConfig()
-        self.prior, self.progress, self.workers = prior, progress, Workers(threads)
+        self.prior, self.ranks, self.progress, self.workers = prior, ranks, progress, Workers(threads)
         venv = None if env is None else self._wrap_env(env)
         if venv is not None:
             config.validate(venv.num_envs)
@@ -151,7 +155,7 @@ class PPO(stable_baselines3.PPO):
             b.final_critic[t] = step.final_obs["critic"]
             obs = step.obs
             figures.add(step, self.episode_return, self.episode_length)
-            self.num_timesteps += env.num_envs
+            self.num_timesteps += env.num_envs * self.ranks.count
             callback.update_locals(locals())
             if not callback.on_step():
                 self._last_obs = _clone(obs)
@@ -183,7 +187,7 @@ class PPO(stable_baselines3.PPO):
         b, policy = self.rollout_buffer, self.policy
         self._first_rollout = not bool(policy.actor_normalizer.count)
         if self._first_rollout:  # learn from this rollout as its own statistics show it, not as raw numbers
-            policy.update_normalizers(b.raw_actor.flatten(0, 1), b.raw_critic.flatten(0, 1))
+            policy.update_normalizers(b.raw_actor.flatten(0, 1), b.raw_critic.flatten(0, 1), self.ranks)
         self.workers.map(self._evaluate, self._time_parts)
         next_values = torch.empty_like(b.reward)
         next_values[:-1] = b.samples.value[1:]
@@ -193,7 +197,7 @@ class PPO(stable_baselines3.PPO):
             next_values = torch.where(b.truncated, final_values, next_values)
         elif b.truncated.any():
             next_values[b.truncated] = policy.value(b.final_critic[b.truncated])
-        b.set_advantages(next_values)
+        b.set_advantages(next_values, self.ranks)
 
     @torch.no_grad()
     def _evaluate(self, part: slice) -> None:
@@ -222,7 +226,11 @@ class PPO(stable_baselines3.PPO):
         for (name, field), total in zip(fields.items(), numbers, strict=False):
             if not np.isfinite(total):
                 self._blame(name, field)
+        if self.ranks.count > 1:
+            told = torch.tensor(numbers[len(fields) :], device=self.device)
+            numbers[len(fields) :] = self.ranks.mean([told])[0].tolist()
         reward_mean, episodes, returns, lengths, *log = numbers[len(fields) :]
+        episodes, returns, lengths = (self.ranks.count * x for x in (episodes, returns, lengths))
         if episodes and self.ep_info_buffer is not None:
             self.ep_info_buffer.append({"r": returns / episodes, "l": lengths / episodes})
         self.logger.record("rollout/episodes", int(episodes))
@@ -267,7 +275,7 @@ class PPO(stable_baselines3.PPO):
             for shards in order[: batch * config.minibatches].view(config.minibatches, self._shards, -1):
                 losses += self._descend(rows, shards)
         if not self._first_rollout:  # only now, so that the update saw the function that acted
-            self.policy.update_normalizers(b.raw_actor.flatten(0, 1), b.raw_critic.flatten(0, 1))
+            self.policy.update_normalizers(b.raw_actor.flatten(0, 1), b.raw_critic.flatten(0, 1), self.ranks)
         self._n_updates += config.epochs
         self._report_update(losses / (config.epochs * config.minibatches))
         if self.prior is not None:
@@ -278,10 +286,12 @@ class PPO(stable_baselines3.PPO):
         """One gradient step on the given rows, an index per row and shard; returns `LOSSES`."""
         parts = self.workers.map(lambda shard: self._gradients(rows, shard), shards)
         losses = torch.stack([losses for losses, _ in parts]).mean(0)
+        gradients = [reduce(torch.add, shards) / len(shards) for shards in zip(*(g for _, g in parts), strict=True)]
+        losses, *gradients = self.ranks.mean([losses, *gradients])
         if self.config.schedule == "adaptive":
             self._follow_kl(losses[KL])
-        for parameter, *gradients in zip(self._parameters, *(part for _, part in parts), strict=True):
-            parameter.grad = sum(gradients[1:], gradients[0]) / len(gradients)
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.config.max_grad_norm, foreach=True)
         self.policy.optimizer.step()
         self.policy.bound_log_std_()
@@ -456,7 +466,7 @@ class PPO(stable_baselines3.PPO):
     def _excluded_save_params(self) -> list[str]:
         made_in_setup = ["rate", "generator", "episode_return", "episode_length", "_parameters"]
         made_in_setup += ["_action_low", "_action_high", "_old_log_std", "_env_parts", "_time_parts"]
-        of_this_process = ["prior", "progress", "workers", "_last_obs", "_last_episode_starts"]
+        of_this_process = ["prior", "ranks", "progress", "workers", "_last_obs", "_last_episode_starts"]
         return [*super()._excluded_save_params(), *made_in_setup, *of_this_process]
 
     def set_parameters(self, *args: Any, **kwargs: Any) -> None:

@@ -7,6 +7,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from robopolicy.env.adapters import Step
+from robopolicy.learn.ranks import ALONE, Ranks
 
 
 def gae(
@@ -109,14 +110,19 @@ class TensorRollout:
         parts = rows.split(self._widths, dim=-1)
         return Samples(*parts[:4], *(part.squeeze(-1) for part in parts[4:]))
 
-    def set_advantages(self, next_values: Tensor) -> None:
-        """Fill in advantages and returns, given the value (T, N) of what followed each step in truth."""
+    def set_advantages(self, next_values: Tensor, ranks: Ranks = ALONE) -> None:
+        """Fill in advantages and returns, given the value (T, N) of what followed each step in truth.
+
+        Advantages are normalised over the rollouts of all ranks.
+        """
         done = self.terminated | self.truncated
         advantage, returns = gae(
             self.reward, self.samples.value, next_values, self.terminated, done, self.gamma, self.gae_lambda
         )
         self.samples.returns.copy_(returns)
-        self.samples.advantage.copy_((advantage - advantage.mean()) / (advantage.std() + 1e-8))
+        (mean,) = ranks.mean([advantage.mean()])
+        (variance,) = ranks.mean([(advantage - mean).square().mean()])
+        self.samples.advantage.copy_((advantage - mean) / (variance.sqrt() + 1e-8))
 
 
 class RolloutFigures:
