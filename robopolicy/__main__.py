@@ -1,4 +1,4 @@
-"""``python -m robopolicy`` is the command; ``torchrun -m robopolicy train TASK`` starts several processes of it."""
+"""``python -m robopolicy`` is the command; ``torchrun -m -- robopolicy train TASK`` starts several processes of it."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """Several processes that learn one policy, each with robots of its own: torch.distributed under torchrun.
 
-``torchrun --nproc-per-node 2 -m robopolicy train TASK`` starts two. Every process collects from its own robots; what it
-learns from is averaged over all, so that they hold the same weights at all times.
+``torchrun --nproc-per-node 2 -m -- robopolicy train TASK`` starts two. Every process collects from its own robots; what
+it learns from is averaged over all, so that they hold the same weights at all times.
 """
 
 import os
