@@ -1,10 +1,11 @@
 """Commands: what the robot is told to do, drawn at random while it learns."""
 
 from dataclasses import dataclass, field
-from functools import cache
 
 import torch
 from torch import Tensor
+
+from robopolicy.constants import constant
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Command:
     def bounds(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Lowest and highest values, each of shape (C,)."""
         low, high = zip(*self.ranges.values(), strict=True)
-        return _constant(low, device), _constant(high, device)
+        return constant(low, device), constant(high, device)
 
     def draw(self, n: int, generator: torch.Generator, clip_commands: Tensor | None = None) -> Tensor:
         """Commands for ``n`` robots.
@@ -66,8 +67,3 @@ class Command:
             chosen = torch.rand(n, 1, generator=generator, device=device) < self.from_clips
             value = torch.where(chosen, clip_commands[frame].clamp(low, high), value)
         return value
-
-
-@cache
-def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    return torch.tensor(values, device=device)

@@ -95,7 +95,7 @@ class Env:
         self.device = self.sim.device
         self.reference = reference.to(self.device) if reference else None
         self.generator = torch.Generator(self.device).manual_seed(seed)
-        self.starts = Starts(task, self.robot, self.generator, self.reference, nominal)
+        self.starts = Starts(task, self.robot, self.num_envs, self.generator, self.reference, nominal)
         self.control_dt = task.control_dt
         self.substeps = round(task.control_dt / task.timestep)
         self.max_episode_steps = round(task.episode_s / task.control_dt)

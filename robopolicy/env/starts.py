@@ -19,6 +19,7 @@ class Starts:
     Args:
         task: Says what is random.
         robot: The compiled robot.
+        num_envs: How many there are.
         generator: Source of randomness.
         reference: Clips to start in, if any.
         nominal: Nothing is random but the command.
@@ -28,7 +29,13 @@ class Starts:
     """
 
     def __init__(
-        self, task: Task, robot: RobotModel, generator: torch.Generator, reference: Reference | None, nominal: bool
+        self,
+        task: Task,
+        robot: RobotModel,
+        num_envs: int,
+        generator: torch.Generator,
+        reference: Reference | None,
+        nominal: bool,
     ):
         self.task, self.robot, self.generator, self.reference, self.nominal = task, robot, generator, reference, nominal
         self.device = generator.device
@@ -48,7 +55,7 @@ class Starts:
         self._defaults = {
             f: own[f] if f in own else torch.as_tensor(getattr(robot.mj, f), device=self.device) for f in self.fields
         }
-        self._ahead = _Ahead(lambda n: self._body(n) | self._state(n))
+        self._ahead = _Ahead(lambda n: self._body(n) | self._state(n), num_envs)
 
     def draw(self, n: int) -> dict[str, Tensor]:
         """Bodies, first states and commands of ``n`` episodes, by the names of the environment's tensors."""
@@ -132,13 +139,13 @@ class Starts:
 class _Ahead:
     """Hands out rows that were drawn many at a time: on a CPU a block of them costs little more than one."""
 
-    def __init__(self, draw: Callable[[int], dict[str, Tensor]]):
-        self._draw = draw
+    def __init__(self, draw: Callable[[int], dict[str, Tensor]], num_envs: int):
+        self._draw, self._num_envs = draw, num_envs
         self.rows: dict[str, Tensor] = {}
         self.used = _BLOCK
 
     def take(self, n: int) -> dict[str, Tensor]:
-        if n >= _BLOCK:
+        if n == self._num_envs or n > _BLOCK:  # a GPU draws for all of them, every time
             return self._draw(n)
         if self.used + n > _BLOCK:
             self.rows, self.used = self._draw(_BLOCK), 0

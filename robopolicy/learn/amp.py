@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robopolicy.env.env import Env, Step
+from robopolicy.learn.graph import Graphed
 from robopolicy.learn.ranks import ALONE, Ranks
 from robopolicy.learn.threads import Workers
 from robopolicy.motion.prior import Prior
@@ -46,6 +47,9 @@ class MotionPrior:
         self.optimizer = torch.optim.Adam(
             self.net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
+        if env.device.type == "cuda":
+            self.optimizer.param_groups[0]["capturable"] = True
+        self._descent = Graphed(lambda *sides: self._step(*sides), env.device if ranks.count == 1 else torch.device("cpu"))
         self.replay = torch.zeros(settings.replay, demo.shape[1], device=env.device)
         self.replayed = 0
         self.score_mean = torch.zeros((), device=env.device)
@@ -127,7 +131,7 @@ class MotionPrior:
             policy = torch.cat((fresh, self._remembered(half))) if self.replayed else fresh
             rows = self.reference.draw(len(policy), self.generator)
             demo = self.normalize(self._demo(rows))
-            for name, value in self._step(self._noisy(demo), self._noisy(policy)).items():
+            for name, value in self._descent(self._noisy(demo), self._noisy(policy)).items():
                 total[name] = total.get(name, torch.zeros((), device=self.device)) + value / settings.updates
         self._remember(windows[order[: 4 * half]])
         log = {name: float(value) for name, value in total.items()}
@@ -136,7 +140,7 @@ class MotionPrior:
         return log
 
     def _step(self, demo: Tensor, policy: Tensor) -> dict[str, Tensor]:
-        demo.requires_grad_(True)
+        demo = demo.detach().requires_grad_(True)
         loss, real, fake = self.loss(demo, policy)
         (gradient,) = torch.autograd.grad(real.sum(), demo, create_graph=True)
         penalty = gradient.square().sum(-1).mean()

@@ -23,6 +23,7 @@ from torch import Tensor
 from robopolicy.env.adapters import SB3VecEnv, TensorEnv
 from robopolicy.errors import NonFiniteError, UserError
 from robopolicy.learn.config import PPOConfig
+from robopolicy.learn.graph import Graphed
 from robopolicy.learn.policy import RobotPolicy, gaussian_entropy, gaussian_kl, gaussian_log_prob
 from robopolicy.learn.ranks import ALONE, Ranks
 from robopolicy.learn.rollout import RolloutFigures, TensorRollout, gae
@@ -139,7 +140,7 @@ class PPO(stable_baselines3.PPO):
         self.policy.set_training_mode(False)
         callback.on_rollout_start()
         obs = self._last_obs_tensors()
-        self._old_log_std = self.policy.bounded_log_std().clone()
+        self._old_log_std.copy_(self.policy.bounded_log_std())
         std = self._old_log_std.exp()
         noise = torch.randn(samples.action.shape, generator=self.generator, device=self.device)
         figures = RolloutFigures(self.device)
@@ -147,7 +148,7 @@ class PPO(stable_baselines3.PPO):
             b.raw_actor[t], b.raw_critic[t] = obs["actor"], obs["critic"]
             self.workers.map(lambda part: self._act(t, part), self._env_parts)  # noqa: B023
             action = torch.addcmul(samples.mean[t], noise[t], std, out=samples.action[t])
-            step = env.env.step(action.clamp(self._action_low, self._action_high))
+            step = self._step_env(action.clamp(self._action_low, self._action_high))
             b.reward[t] = step.reward
             if self.prior is not None:
                 self.prior.watch(t, step)
@@ -268,12 +269,12 @@ class PPO(stable_baselines3.PPO):
         self.policy.set_training_mode(True)
         if config.schedule != "adaptive":
             self.rate.fill_(self._scheduled_learning_rate())
-        rows, batch = b.rows.flatten(0, 1), self.batch_size - self.batch_size % self._shards
+        batch = self.batch_size - self.batch_size % self._shards
         losses = torch.zeros(len(LOSSES), device=self.device)
         for _ in range(config.epochs):
-            order = torch.randperm(len(rows), generator=self.generator, device=self.device)
+            order = torch.randperm(b.rows[..., 0].numel(), generator=self.generator, device=self.device)
             for shards in order[: batch * config.minibatches].view(config.minibatches, self._shards, -1):
-                losses += self._descend(rows, shards)
+                losses += self._descent(shards)
         if not self._first_rollout:  # only now, so that the update saw the function that acted
             self.policy.update_normalizers(b.raw_actor.flatten(0, 1), b.raw_critic.flatten(0, 1), self.ranks)
         self._n_updates += config.epochs
@@ -282,8 +283,9 @@ class PPO(stable_baselines3.PPO):
             for key, value in self.prior.update().items():
                 self.logger.record(f"prior/{key}", value)
 
-    def _descend(self, rows: Tensor, shards: Tensor) -> Tensor:
-        """One gradient step on the given rows, an index per row and shard; returns `LOSSES`."""
+    def _descend(self, shards: Tensor) -> Tensor:
+        """One gradient step on some rows of the rollout, an index per row and shard; returns `LOSSES`."""
+        rows = self.rollout_buffer.rows.flatten(0, 1)
         parts = self.workers.map(lambda shard: self._gradients(rows, shard), shards)
         losses = torch.stack([losses for losses, _ in parts]).mean(0)
         gradients = [reduce(torch.add, shards) / len(shards) for shards in zip(*(g for _, g in parts), strict=True)]
@@ -438,11 +440,19 @@ class PPO(stable_baselines3.PPO):
         self._time_parts = [slice(t, t + 1) for t in range(self.n_steps)] if on_cpu else [slice(None)]
         self._parameters = list(self.policy.parameters())
         self._first_rollout = False
-        self._old_log_std = self.policy.bounded_log_std().detach()
+        self._old_log_std = self.policy.bounded_log_std().detach().clone()
         self.rate = torch.tensor(self.config.learning_rate, device=self.device)
         self.policy.optimizer.param_groups[0]["lr"] = self.rate
         self.generator = torch.Generator(self.device)
         self.generator.manual_seed(torch.initial_seed() if self.seed is None else self.seed)
+        env = self.env.env if self.env is not None else None
+        if env is not None:
+            source = getattr(env, "generator", None)
+            sources = [source] if isinstance(source, torch.Generator) else []
+            self._step_env = Graphed(env.step, self.device, sources)
+        self._descent = Graphed(self._descend, self.device if self.ranks.count == 1 else torch.device("cpu"))
+        if self.device.type == "cuda":
+            self.policy.optimizer.param_groups[0]["capturable"] = True
         assert isinstance(self.action_space, spaces.Box)
         self._action_low = torch.as_tensor(self.action_space.low, device=self.device)
         self._action_high = torch.as_tensor(self.action_space.high, device=self.device)
@@ -465,7 +475,15 @@ class PPO(stable_baselines3.PPO):
 
     def _excluded_save_params(self) -> list[str]:
         made_in_setup = ["rate", "generator", "episode_return", "episode_length", "_parameters"]
-        made_in_setup += ["_action_low", "_action_high", "_old_log_std", "_env_parts", "_time_parts"]
+        made_in_setup += [
+            "_step_env",
+            "_descent",
+            "_action_low",
+            "_action_high",
+            "_old_log_std",
+            "_env_parts",
+            "_time_parts",
+        ]
         of_this_process = ["prior", "ranks", "progress", "workers", "_last_obs", "_last_episode_starts"]
         return [*super()._excluded_save_params(), *made_in_setup, *of_this_process]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
+from robopolicy.constants import constant
 from robopolicy.errors import UserError
 from robopolicy.mjcf import FLOOR
 from robopolicy.robot import RobotModel
@@ -43,6 +44,11 @@ class Draft:
     robot: RobotModel
     generator: torch.Generator
     n: int
+
+    @property
+    def dofs(self) -> Tensor:
+        """Index of each joint among the degrees of freedom. Shape (J,)."""
+        return constant(tuple(int(adr) for adr in self.robot.dof_adr), self.generator.device)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """Uniform numbers of shape (n, *shape)."""
@@ -100,20 +106,17 @@ def base_com(draft: Draft, shift: float = 0.03) -> None:
 @randomizes("dof_frictionloss")
 def joint_friction(draft: Draft, scale: Range = (0.5, 1.5)) -> None:
     """Dry friction of every joint times one factor each."""
-    dofs = draft.robot.dof_adr
-    smooth = [
-        j for j, loss in zip(draft.robot.joint_names, draft.robot.mj.dof_frictionloss[dofs], strict=True) if not loss
-    ]
+    names, loss = draft.robot.joint_names, draft.robot.mj.dof_frictionloss[draft.robot.dof_adr]
+    smooth = [name for name, friction in zip(names, loss, strict=True) if not friction]
     if smooth:
         raise UserError(f"joint_friction: no dry friction to scale in {', '.join(smooth)}; give Servo(friction=...)")
-    draft.fields["dof_frictionloss"][:, dofs] *= draft.uniform(*scale, len(dofs))
+    draft.fields["dof_frictionloss"][:, draft.dofs] *= draft.uniform(*scale, len(names))
 
 
 @randomizes("dof_armature")
 def armature(draft: Draft, scale: Range = (0.9, 1.1)) -> None:
     """Rotor inertia of every joint times one factor each."""
-    dofs = draft.robot.dof_adr
-    draft.fields["dof_armature"][:, dofs] *= draft.uniform(*scale, len(dofs))
+    draft.fields["dof_armature"][:, draft.dofs] *= draft.uniform(*scale, len(draft.dofs))
 
 
 @randomizes("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")

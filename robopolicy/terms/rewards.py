@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from robopolicy.constants import constant
 from robopolicy.env.state import State
 
 
@@ -130,7 +131,7 @@ def track_joints(state: State, joints: str, first: int, std: float = 0.2) -> Ten
         first: Index of the first of them in the command.
         std: Tolerance [rad].
     """
-    ids = [state.robot.joint_names.index(name) for name in joints.split()]
+    ids = constant(tuple(state.robot.joint_names.index(name) for name in joints.split()), state.joint_pos.device)
     error = (state.joint_pos[:, ids] - state.command[:, first : first + len(ids)]).square().sum(-1)
     return torch.exp(-error / std**2)
 

@@ -54,7 +54,7 @@ def both(task: Task, device: str, steps: int, size: float = 0.5) -> list[tuple[d
 @pytest.mark.parametrize("name", ["droid_walk", "go2_velocity", "droid_stand"])
 def test_they_see_and_pay_the_same(name: str, device: str):
     task = shipped(name, push=Push(), observations=quiet(name).observations)
-    for t, (ours, other) in enumerate(both(task, device, 12)):
+    for t, (ours, other) in enumerate(both(task, device, 12, size=0.3)):
         assert ours.keys() == other.keys()
         for key, value in ours.items():
             if value.dtype == torch.bool:

@@ -15,7 +15,8 @@ from robopolicy.learn.policy import RunningNormalizer
 from robopolicy.learn.ppo import PPO
 from robopolicy.learn.ranks import Ranks
 
-CONFIG = PPOConfig(horizon=16, epochs=3, minibatches=2, hidden_actor=(32,), hidden_critic=(32,), learning_rate=3e-3)
+# A constant learning rate: the adaptive one takes steps of half its size, at which rounding may decide.
+CONFIG = PPOConfig(horizon=16, epochs=3, minibatches=2, hidden_actor=(32,), hidden_critic=(32,), schedule="constant")
 
 
 def averages(ranks: Ranks, folder: Path) -> None:
