@@ -49,7 +49,8 @@ class MotionPrior:
         )
         if env.device.type == "cuda":
             self.optimizer.param_groups[0]["capturable"] = True
-        self._descent = Graphed(lambda *sides: self._step(*sides), env.device if ranks.count == 1 else torch.device("cpu"))
+        where = env.device if ranks.count == 1 else torch.device("cpu")
+        self._descent = Graphed(lambda *sides: self._step(*sides), where)
         self.replay = torch.zeros(settings.replay, demo.shape[1], device=env.device)
         self.replayed = 0
         self.score_mean = torch.zeros((), device=env.device)
