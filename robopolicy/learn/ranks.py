@@ -43,6 +43,7 @@ class Ranks:
     def leave(self) -> None:
         """Part from the others; everyone does so at the end."""
         if self.count > 1 and dist.is_initialized():
+            dist.barrier()  # a process that leaves while another still listens can tear it down
             dist.destroy_process_group()
 
     def mean(self, tensors: Sequence[Tensor]) -> list[Tensor]:
