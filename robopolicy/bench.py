@@ -9,15 +9,20 @@ import numpy as np
 import torch
 from mujoco.batch import Batch
 
+from robopolicy.env.env import Env
+from robopolicy.learn.graph import Graphed
 from robopolicy.learn.threads import usable_cores
+from robopolicy.sim.make import make_simulation
 from robopolicy.task import load_task
 from robopolicy.train import Options, Trainer
 
 
-def bench(name: str, num_envs: int | None = None, seconds: float = 30.0, quiet: bool = False) -> dict[str, float]:
-    """Measure the bare engine, collecting (physics, task and policy), and the whole training loop, in turns.
+def bench(
+    name: str, num_envs: int | None = None, seconds: float = 30.0, device: str = "auto", quiet: bool = False
+) -> dict[str, float | str]:
+    """Measure the bare engine, the environment, collecting, learning, and the whole training loop, in turns.
 
-    Every turn measures all three one after the other, so that a neighbour's load hits them alike; the figures are
+    Every turn measures all of them one after the other, so that a neighbour's load hits them alike; the figures are
     medians over the turns, and the ratios medians of each turn's own ratio.
 
     Args:
@@ -25,77 +30,118 @@ def bench(name: str, num_envs: int | None = None, seconds: float = 30.0, quiet: 
         num_envs: N; by default the task's.
         seconds: How long to measure [s], and how long to train before that: robots that cannot walk yet fall all the
             time, which is not what a training is made of.
+        device: As for a training.
         quiet: Say nothing on standard error.
 
     Returns:
         Control steps of all robots per second: ``raw_steps_per_s`` (the bare engine), ``current_steps_per_s`` (the bare
         engine, with positions and velocities of bodies brought up to the state after the step, which is what a reward
-        reads), ``collect_steps_per_s``, ``train_steps_per_s``; and ``collect_ratio``, ``train_ratio`` against the bare
-        engine.
+        reads), ``env_steps_per_s`` (the environment under given actions), ``collect_steps_per_s`` (environment and
+        policy), ``learn_steps_per_s`` (the updates alone), ``train_steps_per_s`` (all); and ``env_ratio``,
+        ``collect_ratio``, ``train_ratio`` against the bare engine.
     """
     task = load_task(name)
     if num_envs is not None:
         task.num_envs = num_envs
-    trainer = Trainer(task, Options(steps=2**62))
+    trainer = Trainer(task, Options(steps=2**62, device=device))
     trainer.warm_start()
     model, env = trainer.model, trainer.env
     _, callback = model._setup_learn(2**62, None)
     model.tune_threads()
-    threads = usable_cores()
-    bare = Batch(env.robot.mj, env.num_envs, threads)
-    bare_ctrl = bare.bind("ctrl")
-    steps = env.num_envs * model.n_steps
-    controls: list[np.ndarray] = []
+    controls: list[torch.Tensor] = []
     physics = env.sim.step
 
     def recorded(substeps: int) -> None:
-        controls.append(env.ctrl.numpy().copy())
+        controls.append(env.ctrl.clone())
         physics(substeps)
 
-    env.sim.step = recorded  # type: ignore[method-assign]
+    on_cpu = env.device.type == "cpu"
+    if on_cpu:
+        env.sim.step = recorded  # type: ignore[method-assign]
+    engine = _bare_batch(env) if isinstance(env.sim.state_dict().get("state"), torch.Tensor) else _bare_warp(env)
 
     def collect() -> None:
         model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
 
-    def engine(before: np.ndarray, stage: mujoco.mjtStage) -> float:
-        """Time for the rollout's physics again: from the same states, under the same controls."""
-        bare.state[:] = before
-        start = time.perf_counter()
-        for ctrl in controls:
-            bare_ctrl[:] = ctrl
-            bare.step(nstep=env.substeps, stage=stage.value)
-        return time.perf_counter() - start
+    def step_environment() -> None:
+        for action in model.rollout_buffer.samples.action:
+            model._step_env(action)
 
-    turns: list[tuple[float, ...]] = []
+    turns: list[list[float]] = []
     counts_from = time.perf_counter() + seconds
     while time.perf_counter() < counts_from + seconds or len(turns) < 3:
         controls.clear()
-        before = env.sim.state_dict()["state"].numpy()
+        before = env.sim.state_dict()
         collecting, learning = _time(collect), _time(model.train)
         if time.perf_counter() > counts_from:
-            raw, current = (engine(before, s) for s in (mujoco.mjtStage.mjSTAGE_NONE, mujoco.mjtStage.mjSTAGE_VEL))
-            turns.append((raw, current, collecting, collecting + learning))
+            under = controls[:] or [env.ctrl.clone()] * model.n_steps
+            bare = [engine(before, under, current) for current in (False, True)]
+            turns.append([*bare, _time(step_environment), collecting, learning, collecting + learning])
             if not quiet:
                 print(f"\rturn {len(turns)}", end="", file=sys.stderr, flush=True)
     if not quiet:
         print(file=sys.stderr)
     times = np.array(turns)
-    raw_s, current_s, collect_s, train_s = np.median(times, axis=0)
-    return {
-        "raw_steps_per_s": steps / raw_s,
-        "current_steps_per_s": steps / current_s,
-        "collect_steps_per_s": steps / collect_s,
-        "train_steps_per_s": steps / train_s,
-        "collect_ratio": float(np.median(times[:, 0] / times[:, 2])),
-        "train_ratio": float(np.median(times[:, 0] / times[:, 3])),
+    names = ("raw", "current", "env", "collect", "learn", "train")
+    speeds = env.num_envs * model.n_steps / np.median(times, axis=0)
+    shares = np.median(times[:, :1] / times, axis=0)
+    found: dict[str, float | str] = {f"{n}_steps_per_s": float(v) for n, v in zip(names, speeds, strict=True)}
+    found |= {f"{n}_ratio": float(v) for n, v in zip(names, shares, strict=True) if n in ("env", "collect", "train")}
+    return found | {
         "num_envs": env.num_envs,
-        "torch_threads": torch.get_num_threads(),
+        "device": str(env.device) if not on_cpu else f"{usable_cores()} CPU cores",
         "learner_threads": model.workers.count,
         "turns": len(turns),
     }
 
 
+def _bare_batch(env: Env) -> Callable[[dict[str, torch.Tensor], list[torch.Tensor], bool], float]:
+    """The rollout's physics again in a ``mujoco.batch`` of its own: from the same states, under the same controls."""
+    batch = Batch(env.robot.mj, env.num_envs, usable_cores())
+    target = batch.bind("ctrl")
+
+    def run(before: dict[str, torch.Tensor], controls: list[torch.Tensor], current: bool) -> float:
+        stage = mujoco.mjtStage.mjSTAGE_VEL if current else mujoco.mjtStage.mjSTAGE_NONE
+        batch.state[:] = before["state"].numpy()
+
+        def steps() -> None:
+            for ctrl in controls:
+                target[:] = ctrl.numpy()
+                batch.step(nstep=env.substeps, stage=stage.value)
+
+        return _time(steps)
+
+    return run
+
+
+def _bare_warp(env: Env) -> Callable[[dict[str, torch.Tensor], list[torch.Tensor], bool], float]:
+    """The same on the GPU's engine, as one CUDA graph a control step where there is a GPU."""
+    where = "warp-cpu" if env.device.type == "cpu" else str(env.device)
+    sim = make_simulation(env.robot.mj, env.num_envs, where)
+    everyone = torch.ones(env.num_envs, dtype=torch.bool, device=env.device)
+    bare = Graphed(lambda: sim.advance(env.substeps), env.device)  # type: ignore[attr-defined]
+    current = Graphed(lambda: sim.step(env.substeps), env.device)
+
+    def run(before: dict[str, torch.Tensor], controls: list[torch.Tensor], up_to_date: bool) -> float:
+        sim.load_state_dict({name: value for name, value in before.items() if name.startswith("state/")})
+        sim.forward(everyone)
+
+        def steps() -> None:
+            for ctrl in controls:
+                sim.bind("ctrl").copy_(ctrl)
+                (current if up_to_date else bare)()
+
+        return _time(steps)
+
+    return run
+
+
 def _time(work: Callable[[], object]) -> float:
+    """How long it takes [s], until the device is done."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     start = time.perf_counter()
     work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - start

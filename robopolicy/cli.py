@@ -84,8 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     bench = add("bench", _bench, "measure speed: the bare engine, collecting, and the whole training loop")
     bench.add_argument("task", help="task name or path")
-    bench.add_argument("--num-envs", type=int, default=None, help="robots at once; by default the task's")
-    bench.add_argument("--seconds", type=float, default=30.0, help="how long to measure in all [s]")
+    bench.add_argument("--num-envs", type=int, nargs="+", default=[None], help="robots at once, or several to compare")
+    bench.add_argument("--seconds", type=float, default=30.0, help="how long to train first, and then to measure [s]")
+    bench.add_argument("--device", default="auto", help="auto, cpu, cuda or warp-cpu")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     clip = commands.add_parser("clip", help="import, check or show a motion clip")
     actions = clip.add_subparsers(metavar="ACTION", required=True)
@@ -165,7 +166,12 @@ def _list(arguments: argparse.Namespace) -> int:
 def _bench(arguments: argparse.Namespace) -> int:
     from robopolicy.bench import bench
 
-    _print(bench(arguments.task, arguments.num_envs, arguments.seconds, quiet=arguments.json), arguments.json)
+    found = [bench(arguments.task, n, arguments.seconds, arguments.device, arguments.json) for n in arguments.num_envs]
+    if arguments.json and len(found) > 1:
+        _print({"scan": found}, True)
+        return 0
+    for values in found:
+        _print(values, arguments.json)
     return 0
 
 

@@ -3,15 +3,12 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import mujoco
 import numpy as np
 
 from robopolicy.errors import UserError
-
-if TYPE_CHECKING:
-    from robopolicy.robot import Servo
+from robopolicy.servo import Servo
 
 FLOOR = "floor"
 
@@ -76,7 +73,7 @@ def guess_feet(spec: mujoco.MjSpec) -> dict[str, tuple[str, tuple[float, float, 
     return feet
 
 
-def install_servos(spec: mujoco.MjSpec, joints: list, servos: "Sequence[Servo]", max_delay: int) -> None:
+def install_servos(spec: mujoco.MjSpec, joints: list, servos: Sequence[Servo], max_delay: int) -> None:
     """Replace the MJCF's actuators by one position actuator per joint, in the joints' order."""
     for actuator in list(spec.actuators):
         spec.delete(actuator)

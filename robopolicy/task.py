@@ -67,6 +67,13 @@ class Randomizer:
     params: dict[str, Any] = field(default_factory=dict)
     """Arguments of the function."""
 
+    @property
+    def max_delay(self) -> int:
+        """The most physics steps by which it may delay an action."""
+        if "actuator_delay" not in self.function.fields:
+            return 0
+        return int(self.params.get("steps", inspect.signature(self.function).parameters["steps"].default)[1])
+
 
 @dataclass
 class Push:

@@ -2,6 +2,7 @@
 
 import signal
 import time
+import warnings
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -41,6 +42,8 @@ class Options:
     """Where to simulate and learn: auto (a GPU if there is one), cpu, cuda, or warp-cpu (the GPU's engine, slowly)."""
     threads: int = 0
     """Threads of the simulator; 0: one per core. No result depends on it."""
+    contacts: int | None = None
+    """Room for so many contacts per robot on a GPU; by default a guess. A warning says when it is too small."""
 
 
 class Trainer:
@@ -66,13 +69,15 @@ class Trainer:
         if task.prior.active:
             self.reference = load_reference(task.prior, probe.robot, task.control_dt)
         threads, seed = options.threads or usable_cores(), options.seed + ranks.rank
-        self.env = Env(task, seed=seed, reference=self.reference, threads=threads, device=device)
+        where = {"threads": threads, "device": device, "contacts": options.contacts}
+        self.env = Env(task, seed=seed, reference=self.reference, **where)
         self.prior = None
         if self.reference is not None:
             self.prior = MotionPrior(task.prior, self.reference, self.env, options.seed, ranks)
         self.model = PPO(env=self.env, config=task.ppo, prior=self.prior, ranks=ranks, seed=seed, progress=self.done)
         ranks.share(self.model.policy)
         self.elapsed = 0.0
+        self._overflowed: set[str] = set()
         self._start = time.perf_counter()
 
     def done(self) -> float:
@@ -108,12 +113,20 @@ class Trainer:
                 if progress is not None:
                     progress.report()
                 self.elapsed, stop = self.ranks.agree(self.elapsed, interrupt.asked)
+                self._warn_of_overflow()
                 if self.elapsed - saved > _SAVE_EVERY_S:
                     self.save(folder)
                     saved = self.elapsed
             self.save(folder)
         if progress is not None:
             progress.close(stop)
+
+    def _warn_of_overflow(self) -> None:
+        new = set(self.env.sim.overflow()) - self._overflowed
+        if new:
+            self._overflowed |= new
+            names = ", ".join(sorted(new))
+            warnings.warn(f"the GPU engine left out contacts ({names}): give it more room, --contacts 64", stacklevel=2)
 
     def save(self, folder: Path) -> None:
         """Write the checkpoint; of several ranks the first one's, which lacks only the others' robots."""

@@ -122,7 +122,7 @@ def test_list_is_quick_and_one_json_object():
         ("train go2_velocity --ppo.schedule abc", ["--ppo.schedule", "adaptive"]),
         ("train go2_velocity --steps -5", ["--steps -5"]),
         ("train go2_velocity --seconds 0", ["--seconds 0"]),
-        ("train go2_velocity --device abacus", ["abacus", "cpu"]),
+        ("train go2_velocity --device abacus", ["abacus", "cpu", "cuda", "warp-cpu"]),
         ("train go2_velocity --config", ["--config needs a path"]),
         ("train --config nowhere/config.json", ["nowhere/config.json"]),
         ("train --resume nowhere", ["no run folder nowhere"]),
@@ -366,3 +366,54 @@ def test_progress_keeps_its_rows_when_a_run_goes_on(tmp_path):
     columns = read_progress(tmp_path / "progress.csv")
     assert columns["env_steps"].tolist() == [10, 20, 30, 40, 50]
     assert columns["late"][3] == 1.5
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
+def test_cuda_without_a_gpu_says_what_is_missing(mistake):
+    pytest.importorskip("mujoco_warp", reason="needs robopolicy[gpu]")
+    line = mistake("train", "go2_velocity", "--device", "cuda")
+    assert ("torch with CUDA" in line and "pip install" in line) or "nvidia-smi" in line
+
+
+def test_cuda_without_its_engine_says_how_to_get_it(mistake, monkeypatch):
+    monkeypatch.setattr("robopolicy.sim.make._has_warp", lambda: False)
+    assert "pip install 'robopolicy[gpu]'" in mistake("train", "go2_velocity", "--device", "cuda")
+
+
+def test_the_gpu_engine_trains_and_goes_on(tmp_path):
+    """On Warp's CPU device; too little room for contacts is said once."""
+    pytest.importorskip("mujoco_warp", reason="needs robopolicy[gpu]")
+    small = ["--num-envs", "8", "--ppo.horizon", "4", "--ppo.epochs", "1", "--ppo.minibatches", "1", "--seed", "1"]
+    folder = tmp_path / "run"
+    argv = ["train", "go2_velocity", "--device", "warp-cpu", "--contacts", "2", *small, "--steps", "64"]
+    with pytest.warns(UserWarning, match="more room, --contacts") as said:
+        main([*argv, "--run", str(folder)])
+    assert len([w for w in said if "--contacts" in str(w.message)]) == 1
+    assert checkpoint.load(folder).sidecar["steps"] == 64
+    assert main(["eval", str(folder), "--episodes", "4", "--json"]) == 0
+    assert main(["train", "--resume", str(folder), "--steps", "96"]) == 0
+    assert checkpoint.load(folder).sidecar["steps"] == 96
+
+
+SPEEDS = ("raw", "current", "env", "collect", "learn", "train")
+
+
+@pytest.mark.parametrize("device", ["cpu", "warp-cpu"])
+def test_bench_prints_speeds_and_shares(device, capfd):
+    if device != "cpu":
+        pytest.importorskip("mujoco_warp", reason="needs robopolicy[gpu]")
+    sizes = ["32", "16"] if device == "cpu" else ["4"]
+    capfd.readouterr()
+    assert main(["bench", "go2_velocity", "--num-envs", *sizes, "--seconds", "0.1", "--device", device, "--json"]) == 0
+    out = capfd.readouterr().out
+    assert out.count("\n") == 1
+    found = json.loads(out)
+    found = found["scan"] if len(sizes) > 1 else [found]
+    assert [values["num_envs"] for values in found] == [int(size) for size in sizes]
+    for values in found:
+        speed = {name: values[f"{name}_steps_per_s"] for name in SPEEDS}
+        assert min(speed.values()) > 0
+        assert speed["train"] < speed["collect"]
+        assert speed["train"] < speed["learn"]
+        for name in ("env", "collect", "train"):
+            assert values[f"{name}_ratio"] == pytest.approx(speed[name] / speed["raw"], rel=0.5)

@@ -13,7 +13,6 @@ from robopolicy.robot import RobotModel, load_robot
 from robopolicy.sim.make import make_simulation
 from robopolicy.sim.simulation import Rows, Simulation
 from robopolicy.task import Observation, Task
-from robopolicy.terms.randomizers import max_delay
 
 # What is drawn anew when an episode begins, besides fields of the model: the body's own, the state's, and what is told.
 _OWN = ("encoder_offset", "imu_rotation", "kp", "kd", "torque_limit")
@@ -62,6 +61,7 @@ class Env:
         nominal: No randomization, no noise, no pushes, no start in a clip: the plant as the model says.
         threads: Engine threads on the CPU; 0: one per core.
         device: Where: ``cpu``, ``cuda`` or ``warp-cpu``, see ``sim/make.py``.
+        contacts: Room for so many contacts per robot on a GPU; by default Warp's guess.
         simulation: The physics, if not that of ``device``.
 
     Attributes:
@@ -81,17 +81,18 @@ class Env:
         nominal: bool = False,
         threads: int = 0,
         device: str = "cpu",
+        contacts: int | None = None,
         simulation: Simulation | None = None,
     ):
         task.validate()
         self.task = task
         self.nominal = nominal
-        late = [max_delay(r) for r in task.randomizers.values() if "actuator_delay" in r.function.fields]
+        late = [randomizer.max_delay for randomizer in task.randomizers.values()]
         self.robot: RobotModel = load_robot(task.robot).compile(
             task.timestep, visual=False, max_delay=0 if nominal else max(late, default=0)
         )
         self.num_envs = num_envs or task.num_envs
-        self.sim = simulation or make_simulation(self.robot.mj, self.num_envs, device, threads)
+        self.sim = simulation or make_simulation(self.robot.mj, self.num_envs, device, threads, contacts)
         self.device = self.sim.device
         self.reference = reference.to(self.device) if reference else None
         self.generator = torch.Generator(self.device).manual_seed(seed)

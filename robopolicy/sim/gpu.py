@@ -83,11 +83,15 @@ class GpuSimulation(Simulation):
                 mjw.set_const(self._m, self._d, restore=False)
 
     def step(self, substeps: int) -> None:
+        self.advance(substeps)
+        self._guard()
+        self.forward(self._unstable)
+
+    def advance(self, substeps: int) -> None:
+        """Physics steps alone: numbers may break, and derived fields stay a step behind."""
         with self._here():
             for _ in range(substeps):
                 mjw.step(self._m, self._d)
-        self._guard()
-        self.forward(self._unstable)
 
     def reset(self, mask: Tensor) -> None:
         for name, tensor in self._state.items():
@@ -123,7 +127,6 @@ class GpuSimulation(Simulation):
         return diverged
 
     def overflow(self) -> list[str]:
-        """Capacities of the engine that were too small since the last call, which then left out contacts."""
         bits = 0
         for flag in torch.unique(self._data("overflow")).tolist():
             bits |= flag

@@ -43,15 +43,25 @@ def choose_device(name: str) -> str:
     return name
 
 
-def make_simulation(model: mujoco.MjModel, num_envs: int, device: str = "cpu", threads: int = 0) -> Simulation:
-    """The physics on a device that ``choose_device`` gave; ``threads`` are the CPU engine's, 0: one per core."""
+def make_simulation(
+    model: mujoco.MjModel, num_envs: int, device: str = "cpu", threads: int = 0, contacts: int | None = None
+) -> Simulation:
+    """The physics.
+
+    Args:
+        model: The model every simulation starts from.
+        num_envs: N.
+        device: What ``choose_device`` gave.
+        threads: The CPU engine's; 0: one per core.
+        contacts: Room for so many contacts per robot on a GPU; by default Warp's guess.
+    """
     if device == "cpu":
         from robopolicy.sim.cpu import CpuSimulation
 
         return CpuSimulation(model, num_envs, threads)
     from robopolicy.sim.gpu import GpuSimulation
 
-    return GpuSimulation(model, num_envs, device)
+    return GpuSimulation(model, num_envs, device, contacts)
 
 
 def _has_warp() -> bool:

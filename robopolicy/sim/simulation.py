@@ -83,6 +83,13 @@ class Simulation(ABC):
     def diverged(self) -> Tensor:
         """Where the physics became unstable since the last call (the engine has reset those). Shape (N,) bool."""
 
+    def overflow(self) -> list[str]:
+        """Capacities of the engine that were too small since the last call, so that contacts were left out.
+
+        Reading it waits for the device: once an iteration, not once a step.
+        """
+        return []
+
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
         """Everything needed to continue to the same numbers: states and expanded model fields."""

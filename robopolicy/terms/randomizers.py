@@ -8,10 +8,9 @@ Model fields are named as in ``mujoco.MjModel``; the rest belong to the environm
     imu_rotation    orientation of the inertial unit in the base, quaternion wxyz, (n, 4)
 """
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,9 +20,6 @@ from robopolicy.errors import UserError
 from robopolicy.mjcf import FLOOR
 from robopolicy.robot import RobotModel
 from robopolicy.rotation import from_rotation_vector, multiply
-
-if TYPE_CHECKING:
-    from robopolicy.task import Randomizer
 
 Range = tuple[float, float]
 F = TypeVar("F", bound=Callable[..., None])
@@ -158,9 +154,3 @@ def action_latency(draft: Draft, steps: Range = (0, 3)) -> None:
     # Half a step less, so that rounding of the time cannot make it one step more.
     seconds = ((late - 0.5) * draft.robot.mj.opt.timestep).clamp(min=0)
     draft.fields["actuator_delay"] = seconds.expand_as(draft.fields["actuator_delay"]).clone()
-
-
-def max_delay(randomizer: "Randomizer") -> int:
-    """The most physics steps by which a latency randomizer may delay an action."""
-    default = inspect.signature(randomizer.function).parameters["steps"].default
-    return int(randomizer.params.get("steps", default)[1])

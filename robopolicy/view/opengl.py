@@ -1,5 +1,6 @@
 """Draw with MuJoCo's OpenGL renderer, on a screen's graphics or off-screen (EGL, OSMesa)."""
 
+import copy
 import importlib
 import os
 import subprocess
@@ -12,6 +13,7 @@ import mujoco
 import numpy as np
 
 from robopolicy.errors import UserError
+from robopolicy.view.stage import shown_groups
 
 PACKAGES = {"egl": "libegl1", "osmesa": "libosmesa6", "glfw": "libgl1"}
 """Debian package that brings each kind of OpenGL."""
@@ -28,9 +30,7 @@ class OpenGlPainter:
     """A `robopolicy.view.video.Painter` on OpenGL."""
 
     def __init__(self, model: mujoco.MjModel, width: int, height: int, context: Any) -> None:
-        from robopolicy.view.video import for_pictures, shown_groups
-
-        self.model = for_pictures(model, width, height)
+        self.model = _for_pictures(model, width, height)
         self.scene = mujoco.MjvScene(self.model, maxgeom=10_000)
         self.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False
         self.option = mujoco.MjvOption()
@@ -106,3 +106,13 @@ def _load(name: str) -> Any:
     if name in ("egl", "osmesa"):
         os.environ["PYOPENGL_PLATFORM"] = name
     return importlib.import_module(f"mujoco.{name}").GLContext
+
+
+def _for_pictures(model: mujoco.MjModel, width: int, height: int) -> mujoco.MjModel:
+    """A copy of the model with the settings that draw fast: no multisampling, a small shadow map."""
+    model = copy.copy(model)
+    model.vis.quality.offsamples = 0
+    model.vis.quality.shadowsize = 1024
+    model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
+    model.vis.global_.offheight = max(height, model.vis.global_.offheight)
+    return model

@@ -7,8 +7,8 @@ import mujoco
 import numpy as np
 
 from robopolicy.errors import UserError
+from robopolicy.view.stage import stage
 from robopolicy.view.tour import Channel
-from robopolicy.view.video import stage
 
 _CLIP_DT = 0.02  # [s]
 

@@ -3,6 +3,8 @@
 import mujoco
 import numpy as np
 
+from robopolicy.view.stage import shown_groups
+
 _SKY_TOP = np.array([0.52, 0.64, 0.78], dtype=np.float32)
 _SKY_LOW = np.array([0.93, 0.95, 0.97], dtype=np.float32)
 _FLOOR = np.array([[0.80, 0.82, 0.84], [0.72, 0.745, 0.77]], dtype=np.float32)
@@ -15,8 +17,6 @@ class RayPainter:
     """A `robopolicy.view.video.Painter` on `mujoco.mj_multiRay`."""
 
     def __init__(self, model: mujoco.MjModel, width: int, height: int) -> None:
-        from robopolicy.view.video import shown_groups
-
         self.model, self.width, self.height = model, width, height
         self.groups = shown_groups(model)
         colour = model.geom_rgba[:, :3].copy()

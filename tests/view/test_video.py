@@ -10,6 +10,7 @@ from robopolicy.errors import UserError
 from robopolicy.robot import load_robot
 from robopolicy.view import opengl, video
 from robopolicy.view.raycast import RayPainter
+from robopolicy.view.stage import stage
 
 SIZE: dict[str, Any] = {"width": 160, "height": 120}
 
@@ -44,7 +45,7 @@ def accent(picture):
 
 
 def check_pictures(droid, walk):
-    pictures = list(video.frames(video.stage(droid.spec), walk, **SIZE))
+    pictures = list(video.frames(stage(droid.spec), walk, **SIZE))
     assert len(pictures) == 6
     assert all(p.shape == (120, 160, 3) and p.dtype == np.uint8 for p in pictures)
     assert all(accent(p) > 20 for p in pictures), "the camera lost the robot"
@@ -62,7 +63,7 @@ def test_opengl_draws_the_robot(droid, walk, with_opengl):
 
 
 def test_both_painters_see_the_robot_at_the_same_place(droid, walk, with_opengl, monkeypatch):
-    model = video.stage(droid.spec)
+    model = stage(droid.spec)
     drawn = next(video.frames(model, walk, **SIZE))
     monkeypatch.setattr(opengl, "context_class", lambda: None)
     cast = next(video.frames(model, walk, **SIZE))
@@ -79,7 +80,7 @@ def test_both_painters_see_the_robot_at_the_same_place(droid, walk, with_opengl,
 def test_no_ray_misses_a_shape(name):
     """MuJoCo's many-rays call leaves out shapes beside a colliding one; its one-ray call does not."""
     robot = load_robot(name).compile()
-    painter = RayPainter(video.stage(robot.spec), 16, 16)
+    painter = RayPainter(stage(robot.spec), 16, 16)
     data = mujoco.MjData(painter.model)
     data.qpos[:] = robot.home_qpos
     mujoco.mj_fwdPosition(painter.model, data)
@@ -94,7 +95,7 @@ def test_no_ray_misses_a_shape(name):
 
 
 def test_shadow_falls_below_the_robot(droid, no_opengl):
-    painter = RayPainter(video.stage(droid.spec), 160, 120)
+    painter = RayPainter(stage(droid.spec), 160, 120)
     data = mujoco.MjData(painter.model)
     data.qpos[:] = droid.home_qpos
     mujoco.mj_fwdPosition(painter.model, data)
@@ -103,7 +104,7 @@ def test_shadow_falls_below_the_robot(droid, no_opengl):
 
 
 def test_film_has_every_frame_and_no_leftovers(droid, walk, no_opengl, tmp_path):
-    path = video.render(video.stage(droid.spec), walk, tmp_path / "walk.mp4", 25, text="0.3 m/s", **SIZE)
+    path = video.render(stage(droid.spec), walk, tmp_path / "walk.mp4", 25, text="0.3 m/s", **SIZE)
     film = video.read_mp4(path)
     assert len(film) == 6
     assert film[0].shape == (120, 160, 3)
@@ -122,7 +123,7 @@ def test_clip_plays_at_its_own_speed(droid, walk, no_opengl, tmp_path):
 
 def test_stage_leaves_the_robot_alone(droid):
     before = droid.spec.to_xml()
-    model = video.stage(droid.spec)
+    model = stage(droid.spec)
     assert droid.spec.to_xml() == before
     assert (model.nq, model.nv) == (droid.mj.nq, droid.mj.nv)
     assert [model.joint(i).name for i in range(model.njnt)] == [droid.mj.joint(i).name for i in range(droid.mj.njnt)]
