@@ -51,7 +51,7 @@ slow: $(READY) ## the tests that take minutes
 check: $(READY) ## style, types, and the wheels tried outside the checkout
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
-	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/pyright --project pyproject.toml --pythonpath $(BIN)/python
 	@echo "wheels: built, installed outside the checkout, used from an empty folder"
 	@set -eu; here=$$(mktemp -d); trap 'rm -rf "$$here"' EXIT; \
 	$(BIN)/python -m pip wheel -qq --no-deps --no-index --no-build-isolation -w "$$here/wheels" . ./export; \
