@@ -6,6 +6,8 @@ from robopolicy.motion.prior import Prior
 from robopolicy.task import Push, Task, ends, observe, randomize, term
 from robopolicy.terms import observations, randomizers, rewards, terminations
 
+HEAD = "head_pitch head_yaw head_roll"
+
 
 def task() -> Task:
     return Task(
@@ -45,8 +47,11 @@ def task() -> Task:
         },
         rewards={
             "alive": term(0.2, rewards.alive),
-            "posture": term(1.5, rewards.track_posture, std=0.1),
-            "head": term(1.0, rewards.track_joints, joints="head_pitch head_yaw head_roll", first=3, std=0.2),
+            # Wide and narrow: the narrow ones alone are zero from afar, and a robot that stands still learns nothing.
+            "posture": term(1.0, rewards.track_posture, std=0.4),
+            "posture_fine": term(1.5, rewards.track_posture, std=0.12),
+            "head": term(1.0, rewards.track_joints, joints=HEAD, first=3, std=0.8),
+            "head_fine": term(1.5, rewards.track_joints, joints=HEAD, first=3, std=0.25),
             "feet_down": term(0.5, rewards.feet_down),
             "action_rate": term(-0.05, rewards.action_rate),
             "torque": term(-0.2, rewards.torque),

@@ -12,21 +12,22 @@ from dataclasses import replace
 
 from robopolicy.env.command import Command
 from robopolicy.motion.prior import Prior
-from robopolicy.task import Task, load_task, term
-from robopolicy.terms import rewards
+from robopolicy.task import Task, load_task, observe, term
+from robopolicy.terms import observations, rewards
 
 
 def task() -> Task:
     plain = load_task("go2_velocity")
-    observations = {name: o for name, o in plain.observations.items() if name != "gait_phase"}
+    senses = {name: o for name, o in plain.observations.items() if name != "gait_phase"}
     return replace(
         plain,
         command=Command(ranges={"vx": (0.0, 1.2), "vy": (-0.1, 0.1), "wz": (-1.0, 1.0)}, zero=0.0, from_clips=0.5),
-        observations=observations,
+        observations=senses,
+        privileged=plain.privileged | {"mean_velocity": observe(observations.mean_velocity)},
         rewards={
-            "velocity": term(1.0, rewards.track_linear_velocity, std=0.5),
-            "velocity_fine": term(1.0, rewards.track_linear_velocity, std=0.15),
-            "yaw": term(1.0, rewards.track_yaw_rate, std=0.3),
+            "velocity": term(1.0, rewards.track_mean_velocity, std=0.5),
+            "velocity_fine": term(1.0, rewards.track_mean_velocity, std=0.15),
+            "yaw": term(1.0, rewards.track_mean_yaw_rate, std=0.3),
             "torque": term(-0.2, rewards.torque),
             "action_rate": term(-0.05, rewards.action_rate),
             "limits": term(-1.0, rewards.joint_limits),

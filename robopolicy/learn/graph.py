@@ -70,7 +70,7 @@ class Graphed(Generic[Result]):
         graph, kept = torch.cuda.CUDAGraph(), [tensor.clone() for tensor in inputs]
         for generator in self.generators:
             graph.register_generator_state(generator)
-        with torch.cuda.graph(graph), _warp_joins(self.device):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"), _warp_joins(self.device):
             result = self.function(*kept)
         return graph, kept, result
 
