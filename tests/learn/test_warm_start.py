@@ -47,12 +47,17 @@ def test_it_shows_what_the_environment_shows(robot: str, name: str):
             part = columns(env, term)
             torch.testing.assert_close(obs["actor"][:, part], seen["actor"][keep][:, part], atol=2e-5, rtol=0, msg=term)
     torch.testing.assert_close(obs["critic"][:, : env.actor_dim], obs["actor"])
-    feet = slice(env.critic_dim - len(env.robot.foot_sites), None)
-    known = slice(env.actor_dim, feet.start)  # velocities and height
-    torch.testing.assert_close(obs["critic"][:, known], seen["critic"][keep][:, known], atol=2e-5, rtol=0)
-    # Clearance is that of the foot's centre: exact for ball feet, near for tilted soles (scaled by 10 here).
-    error = (obs["critic"][:, feet].clamp(max=1.0) - seen["critic"][keep][:, feet]).abs() / 10
-    assert error.max() < (1e-3 if robot == "go2" else 0.02)
+    start = env.actor_dim
+    for term, observation in env.task.privileged.items():
+        part = slice(start, start + observation.function(env.snapshot(), **observation.params).shape[1])
+        start, ours, theirs = part.stop, obs["critic"][:, part], seen["critic"][keep][:, part]
+        if term == "foot_clearance":
+            # Of the foot's centre: exact for ball feet, near for tilted soles (scaled by 10 here).
+            error = (ours.clamp(max=1.0) - theirs).abs() / 10
+            assert error.max() < (1e-3 if robot == "go2" else 0.02)
+        else:
+            torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=0, msg=term)
+    assert start == env.critic_dim
 
 
 @pytest.mark.parametrize(("robot", "name"), TASKS)
