@@ -58,11 +58,11 @@ class Starts:
         self._ahead = _Ahead(lambda n: self._body(n) | self._state(n), num_envs)
 
     def draw(self, n: int) -> dict[str, Tensor]:
-        """Bodies, first states and commands of ``n`` episodes, by the names of the environment's tensors."""
+        """Bodies, first states and commands of ``n`` episodes, by the environment's names. Shapes (n, ...)."""
         return self._ahead.take(n)
 
     def command(self, n: int) -> dict[str, Tensor]:
-        """Commands for ``n`` robots, and when they get the next one."""
+        """``command`` (n, C), ``moving`` (n,) bool, and the time until the next, ``command_timer`` (n,) [s]."""
         from_clips = self.reference is not None and self.task.command.is_velocity
         clip_commands = self.reference.command if from_clips and self.reference is not None else None
         return self._told(self.task.command.draw(n, self.generator, clip_commands))

@@ -36,6 +36,8 @@ class Ranks:
         count = int(os.environ.get("WORLD_SIZE", "1"))
         if count == 1:
             return cls()
+        if device.startswith("cuda"):
+            torch.cuda.set_device(device)  # NCCL talks from the current one
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_PATIENCE)
         return cls(dist.get_rank(), dist.get_world_size())

@@ -1,6 +1,8 @@
 """Which engine, and where."""
 
 import importlib.util
+import os
+import warnings
 
 import mujoco
 import torch
@@ -22,7 +24,12 @@ def choose_device(name: str) -> str:
         UserError: Unknown, or what it needs is missing; the message says how to get it.
     """
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() and _has_warp() else "cpu"
+        if not torch.cuda.is_available():
+            return "cpu"
+        if not _has_warp():
+            warnings.warn("training on the CPU: for the GPU that is here, pip install 'robopolicy[gpu]'", stacklevel=2)
+            return "cpu"
+        name = "cuda"
     if name.split(":")[0] not in DEVICES:
         raise UserError(f"unknown device {name!r}; known: {', '.join(DEVICES)}")
     if name == "cpu":
@@ -40,6 +47,8 @@ def choose_device(name: str) -> str:
         known = ["cuda", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
         if name not in known:
             raise UserError(f"no device {name!r}; there are: {', '.join(known)}")
+        if name == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun started several: a GPU for each
+            name = f"cuda:{os.environ['LOCAL_RANK']}"
     return name
 
 
