@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = add("eval", _eval, "judge a policy over fresh episodes")
     evaluate.add_argument("target", type=Path, help="run folder or policy.onnx")
     evaluate.add_argument("--episodes", type=int, default=256, help="how many (default 256)")
+    evaluate.add_argument("--style", type=float, default=1.0, metavar="W", help="style weight to ask for (default 1)")
     evaluate.add_argument("--seed", type=int, default=12345, help="seed of the episodes")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     export = add("export", _export, "write the policy of a run as one ONNX file with its whole contract")
@@ -127,7 +128,7 @@ def _eval(arguments: argparse.Namespace) -> int:
         raise UserError(f"--episodes must be at least 1, got {arguments.episodes}")
     _one_torch_thread()
     task, act = load_actor(arguments.target)
-    result = vars(evaluate(task, act, arguments.episodes, arguments.seed))
+    result = vars(evaluate(task, act, arguments.episodes, arguments.seed, style=arguments.style))
     _print(result, arguments.json)
     return 0
 

@@ -35,10 +35,13 @@ def make(seed: int = 0, control_dt: float = 0.02, **settings: Any) -> MotionPrio
     return MotionPrior(prior, reference("droid", window, control_dt), env, seed)
 
 
-def seen(windows: Tensor, valid: Tensor | None = None) -> Any:
+def seen(windows: Tensor, valid: Tensor | None = None, weight: Tensor | None = None, clip: Tensor | None = None) -> Any:
     """A step of the environment as far as the prior reads it."""
     return SimpleNamespace(
-        motion=windows, motion_valid=torch.ones(len(windows), dtype=torch.bool) if valid is None else valid
+        motion=windows,
+        motion_valid=torch.ones(len(windows), dtype=torch.bool) if valid is None else valid,
+        style_weight=torch.ones(len(windows)) if weight is None else weight,
+        clip=torch.full((len(windows),), -1) if clip is None else clip,
     )
 
 
