@@ -87,8 +87,6 @@ def compare(
             turns.append([[side[name] for name in PARTS] for side in (ours, other)])
             if not quiet:
                 print(f"\r{f'turn {len(turns)}':<100}", end="", file=sys.stderr, flush=True)
-    if not quiet:
-        print(file=sys.stderr)
     times = np.array(turns)  # (turns, ours or theirs, environment or all)
     speeds = n * ppo.horizon / np.median(times, axis=0)
     ratios = np.median(times[:, 1] / times[:, 0], axis=0)

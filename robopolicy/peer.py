@@ -58,6 +58,7 @@ class Peer:
             text=True,
             errors="replace",
             cwd=self._folder.name,
+            env=os.environ | {"TMPDIR": self._folder.name},  # it is killed, and would leave there what it made
             start_new_session=True,
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -85,6 +86,8 @@ class Peer:
             with suppress(BrokenPipeError):
                 pipe.close()  # type: ignore[union-attr]
         self._folder.cleanup()
+        if not self.quiet:
+            print(file=sys.stderr)
 
     def __enter__(self) -> "Peer":
         return self

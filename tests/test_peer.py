@@ -19,7 +19,8 @@ import json, os, sys, time
 told = json.loads(sys.argv[1])
 def answer(**values):
     print(json.dumps(values), flush=True)
-answer(told=told, cwd=os.getcwd(), pid=os.getpid(), path=sys.path)
+import tempfile
+answer(told=told, cwd=os.getcwd(), pid=os.getpid(), path=sys.path, temporary=tempfile.mkdtemp())
 """
 
 
@@ -51,6 +52,7 @@ def test_it_is_told_its_settings_and_answers_turn_by_turn(script, monkeypatch, t
         assert told["num_envs"] == 3
         assert folder.is_dir()
         assert Path(peer.greeting["cwd"]).samefile(folder)
+        assert Path(peer.greeting["temporary"]).parent == folder
         assert not {"/nowhere", str(tmp_path)} & set(peer.greeting["path"])
         assert [peer.turn()["turn"] for _ in range(3)] == [0, 1, 2]
         assert not gone(peer.greeting["pid"])
