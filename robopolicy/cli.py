@@ -84,8 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     listing = add("list", _list, "show the tasks, robots and clips that exist")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     bench = add("bench", _bench, "measure speed: the bare engine, collecting, and the whole training loop")
-    bench.add_argument("task", help="task name or path")
+    bench.add_argument("task", nargs="?", help="task name or path; not with --compare")
     bench.add_argument("--num-envs", type=int, nargs="+", default=[None], help="robots at once, or several to compare")
+    bench.add_argument("--compare", action="store_true", help="train a Go1 in turns with mjlab instead: ours / theirs")
+    bench.add_argument("--peer-python", metavar="FILE", help="interpreter of another environment, which has mjlab")
     bench.add_argument("--seconds", type=float, default=30.0, help="how long to train first, and then to measure [s]")
     bench.add_argument("--device", default="auto", help="auto, cpu, cuda or warp-cpu")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
@@ -165,6 +167,10 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
+    if arguments.compare:
+        return _compare(arguments)
+    if arguments.task is None or arguments.peer_python is not None:
+        raise UserError("bench takes a task, or --compare with --peer-python FILE; see robopolicy bench --help")
     from robopolicy.bench import bench
 
     found = [bench(arguments.task, n, arguments.seconds, arguments.device, arguments.json) for n in arguments.num_envs]
@@ -173,6 +179,22 @@ def _bench(arguments: argparse.Namespace) -> int:
         return 0
     for values in found:
         _print(values, arguments.json)
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    if arguments.task is not None:
+        raise UserError(
+            f"bench --compare has its own task, a Go1 that follows a velocity: leave out {arguments.task!r}"
+        )
+    from robopolicy.compare import compare, table
+
+    python, seconds, device, quiet = arguments.peer_python, arguments.seconds, arguments.device, arguments.json
+    found = [compare(python, n, seconds, device, quiet) for n in arguments.num_envs]
+    if arguments.json:
+        _print(found[0] if len(found) == 1 else {"scan": found}, True)
+        return 0
+    print("\n\n".join(table(values) for values in found))
     return 0
 
 
