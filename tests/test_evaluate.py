@@ -65,7 +65,7 @@ def stand(task: Task) -> Any:
 
 def shaken() -> Task:
     """Robots that stand still whatever they are told, and are pushed so that some fall."""
-    push = Push(velocity=1.0, yaw_rate=1.0, interval_s=(0.6, 1.5))
+    push = Push(velocity=0.8, yaw_rate=0.8, interval_s=(0.6, 1.5))
     return quiet("go2_velocity", push=push, episode_s=4.0)
 
 
@@ -87,7 +87,7 @@ def test_errors_are_of_the_one_second_mean_from_two_seconds_on_while_alive(watch
     task = shaken()
     result = evaluate(task, stand(task), EPISODES, seed=1)
     env = watched.last
-    alive, command = lives(env), env.command.double().numpy()
+    alive, command = lives(env), env.command[:, :3].double().numpy()
     assert 0 < alive[-1].mean() < 1
     assert result.survival == pytest.approx(alive[-1].mean())
     assert result.episodes == EPISODES
