@@ -129,7 +129,7 @@ def generate(name: str, model: "RobotModel", gait: Gait, posture: Posture | None
         qpos[k], error = ik.solve(base[k], joints[k], places, headings, pitches)
         if error > REACH:
             raise UserError(
-                f"clip {name!r}: frame {k}: a foot stays {1000 * error:.1f} mm off plan; "
+                f"clip {name!r}: frame {k}: {ik.complaint(qpos[k])} off plan; "
                 f"the gait asks for more than the joints allow ({gait})"
             )
         legs = qpos[k, 7 + ik.leg_joints]
@@ -193,7 +193,7 @@ def _foot(gait: Gait, since: np.ndarray, cycle_time: float, offset: float, home:
         return compose2(middle, np.broadcast_to([*home, 0.0], middle.shape))
 
     start, end = footstep(step), footstep(step + 1)
-    along = start + _glide((swing - 0.08) / 0.84)[:, None] * (end - start)
+    along = start + glide((swing - 0.08) / 0.84)[:, None] * (end - start)
     lift = (4 * swing * (1 - swing)) ** 2.5
     return (
         np.stack([along[:, 0], along[:, 1], gait.step_height * lift], axis=1),
@@ -202,7 +202,7 @@ def _foot(gait: Gait, since: np.ndarray, cycle_time: float, offset: float, home:
     )
 
 
-def _glide(u: np.ndarray, ramp: float = 0.4) -> np.ndarray:
+def glide(u: np.ndarray, ramp: float = 0.4) -> np.ndarray:
     """From 0 to 1 with continuous acceleration: the speed eases in, stays, and eases out by smoothsteps."""
     u = np.clip(u, 0.0, 1.0)
 
