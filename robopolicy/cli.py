@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (
         ("import", "read a mocap file"),
         ("check", "name a clip's defects"),
-        ("show", "describe a clip"),
+        ("show", "describe a clip or a keyframe file, and film it"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.set_defaults(run_command=_clip, action=name)
@@ -101,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--robot", required=name != "show", help="robot the motion is for")
         if name != "check":
             action.add_argument("--output", type=Path, required=name == "import", help="file to write")
+        if name == "show":
+            action.add_argument("--watch", action="store_true", help="draw it again whenever the file is saved")
     return parser
 
 
@@ -183,7 +185,9 @@ def _clip(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.action == "check":
         return commands.check_clip(arguments.file, arguments.robot)
-    commands.show_clip(arguments.file, arguments.robot, arguments.output)
+    from robopolicy.motion.show import show_clip
+
+    show_clip(arguments.file, arguments.robot, arguments.output, arguments.watch)
     return 0
 
 

@@ -19,6 +19,34 @@ LIFT_HEIGHT, TUCK = 0.04, 0.02
 """How high a foot is lifted, and tucked up in flight, where the file does not say [m]."""
 
 
+def robot_of(path: Path) -> str:
+    """The robot that a keyframe file is for.
+
+    Raises:
+        UserError: It does not say one, or is no TOML.
+    """
+    robot = read_toml(path).get("robot")
+    if not isinstance(robot, str):
+        raise UserError(f'{path}: does not say which robot it is for: robot = "NAME"')
+    return robot
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The file as it is.
+
+    Raises:
+        UserError: It is absent, or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no keyframe file {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not TOML: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
 class Parser:
     """Turns one file into a `Script`.
 
@@ -91,12 +119,7 @@ class Parser:
 
     def _read(self) -> dict[str, Any]:
         """The file with defaults filled in."""
-        if not self.path.is_file():
-            raise UserError(f"no keyframe file {self.path}")
-        try:
-            data = tomllib.loads(self.path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UserError(f"{self.path}: not TOML: {error}") from None
+        data = read_toml(self.path)
         self._only("top level", data, TOP)
         for key in ("robot", "unit", "duration", "pose"):
             if key not in data:
