@@ -29,7 +29,7 @@ def test_the_numbers_are_what_comes_out(tmp_path, droid):
     heights = foot_bottoms(droid, clip.qpos)[0]
     assert ((heights < DOWN).mean(axis=0) >= 0.7).all()
     assert ((heights < DOWN).mean(axis=0) < 0.79).all()  # it is slow to rise and to land
-    np.testing.assert_allclose(heights.max(axis=0), 0.03, atol=2e-3)
+    np.testing.assert_allclose(heights.max(axis=0), 0.03, atol=3e-3)
     landings = np.flatnonzero((heights[:, 0] < DOWN) & (np.roll(heights[:, 0], 1) >= DOWN))
     assert set(np.diff(landings)) == {40}  # 0.8 s
     assert np.isclose(np.mean(2 * np.arcsin(clip.qpos[:, 5])), 0.06, atol=0.01)
