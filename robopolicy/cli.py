@@ -19,6 +19,21 @@ setting.
     robopolicy train --config runs/walk/config.json        the same run again"""
 
 
+_GAIT_FLAGS = (
+    ("speed", "vx", "forward [m/s]"),
+    ("sideways", "vy", "to the left [m/s]"),
+    ("turn", "wz", "to the left [rad/s]"),
+    ("period", "period", "of a cycle [s]"),
+    ("duty", "duty", "share of the cycle that a foot is on the ground"),
+    ("step-height", "step_height", "how high a foot is lifted [m]"),
+    ("height", "height", "mean height of the base [m]"),
+    ("sway", "sway", "swing of the base to the standing side [m]"),
+    ("bounce", "bounce", "rise of the base over the standing foot; negative: the knees give [m]"),
+    ("lean", "pitch", "pitch of the base, positive nose down [rad]"),
+    ("toe", "toe", "pitch of the sole in mid-swing, positive toe up [rad]"),
+)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 found defects or disagreement, 2 a mistake."""
     argv = sys.argv[1:] if argv is None else argv
@@ -91,12 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--seconds", type=float, default=30.0, help="how long to train first, and then to measure [s]")
     bench.add_argument("--device", default="auto", help="auto, cpu, cuda or warp-cpu")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
-    clip = commands.add_parser("clip", help="import, check or show a motion clip")
+    clip = commands.add_parser("clip", help="import, make, check or show a motion clip")
     actions = clip.add_subparsers(metavar="ACTION", required=True)
     for name, text in (
         ("import", "read a mocap file"),
         ("check", "name a clip's defects"),
-        ("show", "describe a clip"),
+        ("show", "describe a clip or a keyframe file, and film it"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.set_defaults(run_command=_clip, action=name)
@@ -104,6 +119,15 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--robot", required=name != "show", help="robot the motion is for")
         if name != "check":
             action.add_argument("--output", type=Path, required=name == "import", help="file to write")
+        if name == "show":
+            action.add_argument("--watch", action="store_true", help="draw it again whenever the file is saved")
+    gait = actions.add_parser("gait", help="make a walking clip", description="make a walking clip from a few numbers")
+    gait.set_defaults(run_command=_gait)
+    gait.add_argument("--robot", required=True, help="robot the motion is for")
+    gait.add_argument("--output", type=Path, required=True, help="file to write")
+    gait.add_argument("--style", help="walk, trot, pace, bound, or a character of the robot's own")
+    for flag, field, text in _GAIT_FLAGS:
+        gait.add_argument(f"--{flag}", type=float, dest=field, metavar="X", help=text)
     return parser
 
 
@@ -206,7 +230,17 @@ def _clip(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.action == "check":
         return commands.check_clip(arguments.file, arguments.robot)
-    commands.show_clip(arguments.file, arguments.robot, arguments.output)
+    from robopolicy.motion.show import show_clip
+
+    show_clip(arguments.file, arguments.robot, arguments.output, arguments.watch)
+    return 0
+
+
+def _gait(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion.gait_command import make_gait
+
+    numbers = {field: getattr(arguments, field) for _, field, _ in _GAIT_FLAGS}
+    make_gait(arguments.robot, arguments.output, arguments.style, numbers)
     return 0
 
 

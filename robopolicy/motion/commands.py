@@ -1,4 +1,4 @@
-"""``robopolicy clip import | check | show``: what the command line calls."""
+"""``robopolicy clip import | check``: what the command line calls. ``clip show`` is in `robopolicy.motion.show`."""
 
 import warnings
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
 
 if TYPE_CHECKING:
@@ -67,30 +66,6 @@ def check_clip(file: str | Path, robot: str) -> int:
         print(f"{path}: {defect}")
     print(f"{path}: {len(defects)} defects" if defects else f"{path}: clean")
     return 1 if defects else 0
-
-
-def show_clip(file: str | Path, robot: str | None = None, output: str | Path | None = None) -> None:
-    """Print what a clip does: duration, speeds, joint ranges; and film it.
-
-    Args:
-        file: A path, or the name of one of the robot's own clips.
-        robot: Name or path of the robot; by default the one that the file names.
-        output: Where to write a video; by default none is made.
-
-    Raises:
-        UserError: The file is unreadable, or for another robot.
-    """
-    clip = None if robot else Clip.load(file)
-    if clip is not None and not clip.robot:
-        raise UserError(f"{file}: does not say which robot it is for; give --robot NAME")
-    model = _compile(robot or (clip.robot if clip is not None else ""))
-    clip = (clip or Clip.load(_path(file, model))).for_robot(model)
-    print(summary(clip, model))
-    if output is not None:
-        from robopolicy.view.video import render_clip
-
-        render_clip(clip, model, output)
-        print(f"wrote {output}")
 
 
 def summary(clip: Clip, model: "RobotModel") -> str:

@@ -193,6 +193,11 @@ def _go2_idle(phase: np.ndarray, share: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+USUAL = {
+    "droid": {"walk": (DROID_WALK, _droid_head), "jaunty": (DROID_JAUNTY, _jaunty_head)},
+    "go2": {"trot": (GO2_TROT, None), "pace": (GO2_PACE, None)},
+}
+"""Gaits by robot and character, with what the rest of the body does."""
 ROBOTS = {"droid": droid_clips, "go2": go2_clips}
 
 

@@ -1,6 +1,7 @@
 """A robot's left-right map: which joint becomes which in a mirror, and with which sign."""
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import mujoco
@@ -120,21 +121,35 @@ def _geometry(model: "RobotModel", joints: np.ndarray) -> tuple[np.ndarray, np.n
     return data.xanchor[ids], data.xaxis[ids], data.site_xpos[model.foot_sites]
 
 
-def _partner(name: str, model: "RobotModel") -> int:
-    """Index of the joint of the other side, or of the joint itself if its name says no side."""
+def other_side(name: str, names: Collection[str]) -> str | None:
+    """The name of the same thing on the other side.
+
+    Args:
+        name: Of a joint, body or site, e.g. ``"l_knee"`` or ``"FL_calf_joint"``.
+        names: What exists.
+
+    Returns:
+        Its partner; the name itself if it says no side; None if it says one and there is no partner.
+    """
     sided = False
     for word in _SIDE.finditer(name):
         for other in _others(word.group().lower()):
             sided = True
             candidate = name[: word.start()] + _like(word.group(), other) + name[word.end() :]
-            if candidate in model.joint_names:
-                return model.joint_names.index(candidate)
-    if sided:
+            if candidate in names:
+                return candidate
+    return None if sided else name
+
+
+def _partner(name: str, model: "RobotModel") -> int:
+    """Index of the joint of the other side, or of the joint itself if its name says no side."""
+    partner = other_side(name, model.joint_names)
+    if partner is None:
         raise UserError(
             f"joint {name!r} of robot {model.robot.name!r} has no partner on the other side; "
             f"its joints: {', '.join(model.joint_names)}"
         )
-    return model.joint_names.index(name)
+    return model.joint_names.index(partner)
 
 
 def _others(word: str) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robopolicy.errors import UserError
-from robopolicy.motion.mirror import POSITION_SIGN, Mirror
+from robopolicy.motion.mirror import POSITION_SIGN, Mirror, other_side
 from robopolicy.motion.pose import difference, quat_exp
 from robopolicy.robot import load_robot
 
@@ -125,8 +125,7 @@ def test_a_joint_without_partner_is_named(droid):
         ("waist_roll", "waist_roll"),
     ],
 )
-def test_names_of_other_makers(droid, name, partner):
-    from robopolicy.motion.mirror import _partner
-
-    model = dataclasses.replace(droid, joint_names=("x", name) if name == partner else (name, "x", partner))
-    assert model.joint_names[_partner(name, model)] == partner
+def test_names_of_other_makers(name, partner):
+    assert other_side(name, ("x", name, partner)) == partner
+    assert other_side(partner, (partner, name)) == name
+    assert (other_side(name, (name,)) is None) == (name != partner)

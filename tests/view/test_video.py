@@ -113,14 +113,6 @@ def test_film_has_every_frame_and_no_leftovers(droid, walk, no_opengl, tmp_path)
     assert sheet.read_bytes().startswith(b"\x89PNG")
 
 
-def test_clip_plays_at_its_own_speed(droid, walk, no_opengl, tmp_path):
-    class Clip:
-        fps = 10.0
-        qpos = walk
-
-    assert len(video.read_mp4(video.render_clip(Clip(), droid, tmp_path / "clip.mp4", fps=30, **SIZE))) == 18
-
-
 def test_stage_leaves_the_robot_alone(droid):
     before = droid.spec.to_xml()
     model = stage(droid.spec)
