@@ -68,8 +68,8 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
         what = CHARACTERS.get(frames.shape[1], "one of DeepMimic's own characters")
         raise UserError(
             f"{path}: frames have {frames.shape[1]} columns; robot {model.robot.name!r} needs {8 + ours} (duration, "
-            f"base 7, {ours} hinges). If it is {what}, it has ball joints and other limbs: its angles are no robot's, the "
-            "motion must be retargeted"
+            f"base 7, {ours} hinges). If it is {what}, it has ball joints and other limbs: its angles are no robot's, "
+            "the motion must be retargeted"
         )
     if data["Loop"] not in ("wrap", "none"):
         raise UserError(f'{path}: Loop is {data["Loop"]!r}; it must be "wrap" or "none"')
