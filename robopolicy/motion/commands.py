@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.recording import AS_WRITTEN, ImportNote, Options
 

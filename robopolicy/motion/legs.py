@@ -77,7 +77,8 @@ class Leg:
             base: Base position and quaternion wxyz, world [m]. Shape (K, 7).
             joints: Angles to start from, in contract order [rad]. Shape (K, J).
             ground: Wanted ground point: the site in x and y, the foot's lowest point in z [m]. Shape (K, 3).
-            quat: Wanted rotation of a sole, whose roll is free in a leg of five joints; ignored for a ball. Shape (K, 4).
+            quat: Wanted rotation of a sole, whose roll is free in a leg of five joints; a ball has none. Shape
+                (K, 4).
             iterations: At most so many steps.
             tolerance: Frames nearer than this are done [m].
 
