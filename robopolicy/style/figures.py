@@ -88,7 +88,8 @@ def stride_curves(shows: Sequence[Showcase], robot: RobotModel) -> bytes:
         for row, show in zip(grid, shows, strict=True):
             leg = _leg(robot)
             others = [j for j in range(len(robot.joint_names)) if j not in _legs(robot)]
-            joints = [*leg, *_busiest(show, others, _JOINTS)][:_JOINTS]
+            opposite = _leg(robot, len(robot.foot_bodies) // 2)  # a hind leg, or the right one
+            joints = [*leg, *_busiest(show, others, _JOINTS), *opposite][:_JOINTS]
             for axes in row[len(joints) :]:
                 axes.set_axis_off()
             for axes, j in zip(row, joints, strict=False):

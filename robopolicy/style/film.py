@@ -10,8 +10,9 @@ from robopolicy.style.showcase import Showcase
 from robopolicy.view.ghost import can_overlay, ghost_stage, with_ghost
 from robopolicy.view.video import frames, write_mp4, write_on
 
-_SECONDS = 5.0
-_WIDTH, _HEIGHT = 480, 400
+SECONDS = 5.0
+"""Length of the film, or as long as the longest of the policies stands."""
+_WIDTH, _HEIGHT = 480, 400  # of one of several panels; one alone is larger
 _STRIDE = 2  # every second control step is a picture
 _AZIMUTH = 112.0  # nearly from the side: legs show most
 
@@ -30,14 +31,14 @@ def film(shows: Sequence[Showcase], robot: RobotModel, path: Path) -> np.ndarray
     over = can_overlay()
     model = ghost_stage(robot.robot.compile().spec, 0.45 if over else 1.0)  # with all that a robot wears
     dt = shows[0].dt
-    count = min(len(s.frame) for s in shows)
-    count = min(count, round(_SECONDS / dt))
-    panels = []
+    count = min(max(len(s.frame) for s in shows), round(SECONDS / dt))
+    panels, scale = [], 2 if len(shows) == 1 else 1
     for show in shows:
         ours, theirs = show.ghost()
-        states = with_ghost(ours[:count:_STRIDE], theirs[:count:_STRIDE], 0.0 if over else 0.6)
+        kept = np.minimum(np.arange(0, count, _STRIDE), len(ours) - 1)  # who is done waits for the others
+        states = with_ghost(ours[kept], theirs[kept], 0.0 if over else 0.6)
         text = _caption(show, over)
-        drawn = frames(model, states, width=_WIDTH, height=_HEIGHT, azimuth=_AZIMUTH, zoom=1.25)
+        drawn = frames(model, states, width=scale * _WIDTH, height=scale * _HEIGHT, azimuth=_AZIMUTH, zoom=1.25)
         panels.append([write_on(picture, text) for picture in drawn])
     pictures = [np.concatenate(parts, axis=1) for parts in zip(*panels, strict=True)]
     write_mp4(iter(pictures), path, 1 / (_STRIDE * dt))

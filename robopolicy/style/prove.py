@@ -61,11 +61,18 @@ class Dose:
 
 @dataclass(frozen=True)
 class Transport:
-    """Cost of transport with the prior and without it."""
+    """Cost of transport with the prior and without it.
+
+    Attributes:
+        clips: Name of the set whose velocities were told.
+        styled, off: Means over the policies with and without.
+        same_task: Whether they learned the same task but for the prior; otherwise their rewards differ too.
+    """
 
     clips: str
     styled: float
     off: float
+    same_task: bool
 
     @property
     def ratio(self) -> float:
@@ -201,12 +208,12 @@ def _transport(rows: Sequence[Row], sets: Sequence[ClipSet]) -> list[Transport]:
     found = []
     for c in sets:
         here = [r for r in rows if r.clips.key == c.key]
-        styled, off = (
-            _spread([r.measures.cost_of_transport for r in here if r.subject.styled == with_prior])
-            for with_prior in (True, False)
-        )
-        if styled and off:
-            found.append(Transport(c.name, styled[0], off[0]))
+        styled, off = ([r for r in here if r.subject.styled == with_prior] for with_prior in (True, False))
+        tasks = {r.subject.source for r in styled}
+        alike = [r for r in off if r.subject.source in tasks]
+        means = [_spread([r.measures.cost_of_transport for r in side]) for side in (styled, alike or off)]
+        if means[0] and means[1]:
+            found.append(Transport(c.name, means[0][0], means[1][0], bool(alike)))
     return found
 
 

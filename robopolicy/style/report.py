@@ -99,8 +99,8 @@ def _page(proof: Proof, pictures: dict[str, bytes], video: Path | None) -> str:
             "<h2>Joints over a stride</h2><p>The line is the mean, the band how much it varies from stride to stride. "
             "Lines on top of each other are the clip's motion; a flat line is a joint that is held still.</p>"
             f"{_image(pictures['strides.png'])}"
-            "<h2>Loops</h2><p>A stride drawn as a loop: a joint's speed over its angle, and last two joints against each "
-            "other. The same shape is the same character of motion; a knot or a spike is a jerk.</p>"
+            "<h2>Loops</h2><p>A stride drawn as a loop: a joint's speed over its angle, and last two joints against "
+            "each other. The same shape is the same character of motion; a spike is a jerk.</p>"
             f"{_image(pictures['phases.png'])}"
         )
     parts += [_table(t) for t in tables(proof)]

@@ -11,12 +11,20 @@ from robopolicy.style.motions import ClipSet, Motion
 from robopolicy.style.runs import Subject, held_command
 from robopolicy.task import Push
 
-_SETTLE_S = 2.0  # from here on it counts
-_SECONDS = 8.0  # length of an episode
+SETTLE_S = 2.0
+"""From here on it counts."""
+SECONDS = 8.0
+"""Length of an episode."""
 
 
 def roll_out(
-    subject: Subject, clips: ClipSet, episodes: int, seed: int, nominal: bool = False, seconds: float = _SECONDS
+    subject: Subject,
+    clips: ClipSet,
+    episodes: int,
+    seed: int,
+    nominal: bool = False,
+    seconds: float | None = None,
+    settle: float | None = None,
 ) -> list[Motion]:
     """Let the policy act, without exploration noise, each robot at the velocity of a moment of a clip.
 
@@ -28,11 +36,13 @@ def roll_out(
         episodes: How many.
         seed: Of commands, robots and noise.
         nominal: The plant as the model says instead, and no noise.
-        seconds: Length of an episode [s]; what it did before 2 s is dropped.
+        seconds: Length of an episode [s], by default 8.
+        settle: What it did until then is dropped [s], by default 2.
 
     Returns:
         One motion per episode, up to its fall.
     """
+    seconds, settle = SECONDS if seconds is None else seconds, SETTLE_S if settle is None else settle
     rng = np.random.default_rng(seed)
     chosen = [k % len(clips.commands) for k in range(episodes)]
     velocity = np.array([clips.commands[k][rng.integers(len(clips.commands[k]))] for k in chosen])
@@ -40,7 +50,7 @@ def roll_out(
     env = Env(task, num_envs=episodes, seed=seed, nominal=nominal)
     env.reset(stagger=False)
     command = held_command(task, subject.style, velocity)
-    steps, settled = round(seconds / task.control_dt), round(_SETTLE_S / task.control_dt)
+    steps, settled = round(seconds / task.control_dt), round(settle / task.control_dt)
     kept: dict[str, list[torch.Tensor]] = {name: [] for name in ("qpos", "qvel", "height", "power")}
     lived = np.zeros(episodes, dtype=int)
     for k, (_, alive) in enumerate(first_episodes(env, subject.act, command, steps)):

@@ -13,7 +13,9 @@ from robopolicy.style.motions import ClipSet, Motion
 from robopolicy.style.prove import Row
 from robopolicy.style.rollouts import roll_out
 
-_SECONDS = 10.0  # of an episode, of which the first two are dropped
+SECONDS = 10.0
+"""Length of the episode that is shown, of which the first two seconds are dropped."""
+_LEAST_S = 1.0  # if it falls before this, its fall is shown
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,11 @@ def showcase(row: Row, robot: RobotModel, seed: int) -> Showcase:
         trained=(clips.trained[k],),
         commands=(command[None],),
     )
-    policy = roll_out(row.subject, one, 1, seed, nominal=True, seconds=_SECONDS)[0]
+    policy = roll_out(row.subject, one, 1, seed, nominal=True, seconds=SECONDS)[0]
+    if len(policy) * dt < _LEAST_S:
+        policy = roll_out(row.subject, one, 1, seed, nominal=True, seconds=SECONDS, settle=0.0)[0]
     clip = clips.clips[k]
-    seconds = 1.5 * _SECONDS if clip.loop else clip.duration
+    seconds = 1.5 * SECONDS if clip.loop else clip.duration
     qpos, qvel, _ = clip.sample(np.arange(round(seconds / dt)) * dt)
     reference = Motion(clip.name, qpos, qvel, Feet(robot).heights(qpos))
     policy, steps = _from_touchdown(policy)

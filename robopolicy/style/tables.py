@@ -1,6 +1,5 @@
 """What was found, in words and tables that a person without statistics can read."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,8 @@ import numpy as np
 from robopolicy.style.measures import Gait, Measures
 from robopolicy.style.prove import FIGURES, Dose, Proof, Row
 from robopolicy.style.swap import Swap
+
+_RHYTHM = 0.1  # footfalls may differ by so much: parts of a stride, and of the stride frequency
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,12 @@ def verdicts(proof: Proof) -> list[Verdict]:
     if proof.swap:
         found += _of_swap(proof.swap)
     found += [_of_control(name, *values) for name, values in proof.control.items() if _styled(proof, name)]
+    found += [v for row in proof.rows if row.subject.styled for v in _of_steps(proof, row)]
     found += [_of_dose(dose) for dose in proof.doses]
     for t in proof.transport:
-        text = f"{t.styled:.2f} with the prior, {t.off:.2f} without it: {t.ratio:.2f} times; the aim is at most half"
-        found.append(Verdict("cost of transport", t.ratio <= 0.5, text))
+        text = f"{t.clips}: {t.styled:.2f} with the prior, {t.off:.2f} without it: {t.ratio:.2f} times"
+        text += "; the aim is at most half" if t.same_task else "; but those without learned another task"
+        found.append(Verdict("cost of transport", t.ratio <= 0.5 if t.same_task else None, text))
     return found
 
 
@@ -91,12 +94,34 @@ def _of_swap(swap: Swap) -> list[Verdict]:
 
 
 def _of_control(name: str, own: float, shuffled: float) -> Verdict:
-    text = f"{name} moves {shuffled / own:.1f} times farther from its clips when their frames are in random order"
+    text = (
+        f"the movement of {name} is {shuffled / own:.1f} times farther from its clips with their frames in random order"
+    )
     if shuffled <= own:
         text = (
             f"{name} is no nearer to its clips than to their frames in random order: it has not learned how they move"
         )
     return Verdict("order of frames", shuffled > own, text)
+
+
+def _of_steps(proof: Proof, row: Row) -> list[Verdict]:
+    """Whether the feet keep the clips' rhythm: what a person sees first."""
+    clip, own, name = proof.copies[row.clips.key].gait, row.measures.gait, row.subject.label
+    if clip.duty is None or clip.phase is None or clip.frequency_hz is None:
+        return []
+    if own.duty is None or own.phase is None or own.frequency_hz is None:
+        return [Verdict("footfalls", False, f"{name} takes no steps, its clips do")]
+    wrong = []
+    if abs(own.frequency_hz / clip.frequency_hz - 1) > _RHYTHM:
+        wrong.append(f"{own.frequency_hz:.2f} strides per second, in the clips {clip.frequency_hz:.2f}")
+    for foot, a, b in zip(proof.robot.robot.feet, own.phase, clip.phase, strict=True):
+        if b is not None and (a is None or abs((a - b + 0.5) % 1 - 0.5) > _RHYTHM):
+            wrong.append(f"{foot} lands at {_n(a)} of a stride, in the clips at {_n(b)}")
+    for foot, a, b in zip(proof.robot.robot.feet, own.duty, clip.duty, strict=True):
+        if abs(a - b) > _RHYTHM:
+            wrong.append(f"{foot} is down for {_n(a)} of a stride, in the clips for {_n(b)}")
+    text = "; ".join(wrong) or f"its feet land and lift as the clips' do, within {_RHYTHM:g} of a stride"
+    return [Verdict("footfalls", not wrong, f"{name}: {text}")]
 
 
 def _of_dose(dose: Dose) -> Verdict:
@@ -117,7 +142,7 @@ def _policies(proof: Proof) -> Table:
         "pose error",
         "told apart",
     ]
-    header += ["by its steps", "work per way", "velocity error", "survival", "style_distance"]
+    header += ["by its steps", "cost of transport", "velocity error", "survival", "style_distance"]
     rows = []
     for clips in proof.sets:
         against = [clips.name] if several else []
@@ -139,8 +164,8 @@ def _policies(proof: Proof) -> Table:
         "step; a fall costs. Told apart: how often a classifier trained afterwards tells policy from clip on what it "
         "has not seen; 0.5 is a guess, 1 always. By its steps: the same from footfalls alone. A perfect copy is the "
         "half of the clips that was trained on: where it is told apart too, the two halves differ, and that figure "
-        "says little. Work per way: cost of transport. Velocity error [m/s], survival and style_distance are those of "
-        "robopolicy eval: the whole command range, with pushes."
+        "says little. Cost of transport: work per weight and way. Velocity error [m/s], survival and style_distance "
+        "are those of robopolicy eval: the whole command range, with pushes."
     )
     return Table("How near to the clips", header, rows, note)
 
@@ -193,15 +218,16 @@ def _matrix(swap: Swap) -> Table:
 def _dose_table(dose: Dose) -> Table:
     names = {
         "frechet": "Fréchet", "mmd": "MMD", "dtw_rad": "pose error", "auc_windows": "told apart",
-        "cost_of_transport": "work per way", "velocity_rmse_mps": "velocity error", "survival": "survival",
+        "cost_of_transport": "cost of transport", "velocity_rmse_mps": "velocity error", "survival": "survival",
     }  # fmt: skip
     assert names.keys() <= FIGURES.keys()
     rows = [[f"{w:g}", *(_mean(dose.values[name][k]) for name in names)] for k, w in enumerate(dose.weights)]
+    note = "Mean, and deviation over the seeds, by the style weight."
     return Table(
         f"Dose: {dose.clips}",
         ["weight", *names.values()],
         rows,
-        "Mean, and deviation over the seeds, by the style weight.",
+        note,
     )
 
 
@@ -220,11 +246,3 @@ def _n(value: float | None, digits: int = 2) -> str:
     if value is None or not np.isfinite(value):
         return "-"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.{digits}f}"
-
-
-def by_label(rows: Sequence[Row]) -> dict[str, Row]:
-    """The first row of each policy."""
-    found: dict[str, Row] = {}
-    for row in rows:
-        found.setdefault(row.subject.label, row)
-    return found

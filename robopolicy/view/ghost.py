@@ -42,7 +42,9 @@ def ghost_stage(spec: mujoco.MjSpec, opacity: float) -> mujoco.MjModel:
     for mesh in ghost.meshes:
         mesh.scale = mesh.scale * _SHRINK
     both.attach(ghost, prefix="ghost_", frame=both.worldbody.add_frame())
-    return stage(both)
+    model = stage(both)
+    model.vis.map.shadowclip = 5.0  # the view from the side reaches farther
+    return model
 
 
 def with_ghost(qpos: np.ndarray, ghost: np.ndarray, beside: float = 0.0) -> np.ndarray:

@@ -50,7 +50,9 @@ def test_a_foot_that_never_lands_has_no_phase_and_a_pause_is_no_stride():
     standing = np.ones((300, 2), dtype=bool)
     assert len(strides(standing, DT).start) == 0
     np.testing.assert_array_equal(stride_frequency(standing, DT), 0.0)
-    paused = np.concatenate((footfalls(40, [0.6, 0.6], [0.0, 0.5], 100), standing, footfalls(40, [0.6, 0.6], [0.9, 0.4])))
+    paused = np.concatenate(
+        (footfalls(40, [0.6, 0.6], [0.0, 0.5], 100), standing, footfalls(40, [0.6, 0.6], [0.9, 0.4]))
+    )
     assert strides(paused, DT).period.max() < 2.0
 
 

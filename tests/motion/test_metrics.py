@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from robopolicy.motion.metrics import auc, cost_of_transport, dtw, dtw_pose_error, frechet_distance, median_distance, mmd
+from robopolicy.motion.metrics import (
+    auc,
+    cost_of_transport,
+    dtw,
+    dtw_pose_error,
+    frechet_distance,
+    median_distance,
+    mmd,
+)
 
 
 def normal(mean: np.ndarray, covariance: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
