@@ -90,6 +90,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--style", type=float, default=1.0, metavar="W", help="style weight to ask for (default 1)")
     evaluate.add_argument("--seed", type=int, default=12345, help="seed of the episodes")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+    style = add("style", _style, "show whether the clips shaped the motion: tests, pictures, a film, one report")
+    style.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="run folders of one robot; several are compared"
+    )
+    style.add_argument("--output", type=Path, metavar="DIR", help="folder of the report (default RUN/style)")
+    style.add_argument("--episodes", type=int, default=64, help="per policy and set of clips (default 64)")
+    style.add_argument("--seed", type=int, default=12345, help="seed of the episodes")
+    style.add_argument("--json", action="store_true", help="print one JSON object")
     export = add("export", _export, "write the policy of a run as one ONNX file with its whole contract")
     export.add_argument("target", type=Path, metavar="RUN", help="run folder")
     export.add_argument("--output", type=Path, required=True, metavar="FILE", help="file to write")
@@ -166,6 +174,13 @@ def _eval(arguments: argparse.Namespace) -> int:
     task, act = load_actor(arguments.target)
     result = vars(evaluate(task, act, arguments.episodes, arguments.seed, style=arguments.style))
     _print(result, arguments.json)
+    return 0
+
+
+def _style(arguments: argparse.Namespace) -> int:
+    from robopolicy.style.command import style
+
+    style(arguments.runs, arguments.output, arguments.json, arguments.episodes, arguments.seed)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Judging a policy by what training never saw: fresh episodes over the whole command range, and held-out clips."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from robopolicy_runtime.contract import Contract
 from torch import Tensor
 
-from robopolicy.env.env import Env
+from robopolicy.env.env import Env, Step
 from robopolicy.errors import UserError
 from robopolicy.motion.metrics import frechet_distance
 from robopolicy.motion.reference import load_reference
@@ -65,22 +65,17 @@ def evaluate(
     env.reset(stagger=False)
     spread = replace(task.command, zero=0.0, single=0.0, from_clips=0.0)
     label = torch.arange(episodes) % max(len(env.channels.styles), 1)
-    told = env.channels.tell(spread.draw(episodes, env.generator), label, torch.full((episodes,), style))
-    obs = env.hold_command(told)
+    command = env.channels.tell(spread.draw(episodes, env.generator), label, torch.full((episodes,), style))
     steps = env.max_episode_steps if seconds is None else round(seconds / env.control_dt)
     steps = min(steps, env.max_episode_steps)
-    alive = torch.ones(episodes, dtype=torch.bool)
     total = torch.zeros(episodes)
     alives, velocities, features = [], [], []
-    with torch.inference_mode():
-        for _ in range(steps):
-            step = env.step(act(obs["actor"]))
-            obs, state = step.obs, env.state
-            total += step.reward * alive
-            alive = alive & ~step.terminated
-            alives.append(alive)
-            velocities.append(torch.cat((state.base_lin_vel_h[:, :2], state.yaw_rate.unsqueeze(-1)), dim=-1))
-            features.append(style_features(state.qpos, state.qvel))
+    for step, alive in first_episodes(env, act, command, steps):
+        state = env.state
+        total += step.reward * (alives[-1] if alives else 1.0)  # the step of the fall counts
+        alives.append(alive)
+        velocities.append(torch.cat((state.base_lin_vel_h[:, :2], state.yaw_rate.unsqueeze(-1)), dim=-1))
+        features.append(style_features(state.qpos, state.qvel))
     alive_all = torch.stack(alives)
     settled = round(_SETTLE_S / env.control_dt)
     velocity_rmse = yaw_rmse = None
@@ -105,13 +100,34 @@ def evaluate(
     return Evaluation(
         velocity_rmse_mps=velocity_rmse,
         yaw_rmse_radps=yaw_rmse,
-        survival=float(alive.float().mean()),
+        survival=float(alive_all[-1].float().mean()),
         style_distance=sum(known) / len(known) if known else None,
         style_distances={n: d for n, d in distances.items() if d is not None} if len(distances) > 1 else None,
         episodes=episodes,
         reward=float(total.mean()),
         return_std=float(total.std(unbiased=False)),
     )
+
+
+def first_episodes(env: Env, act: Act, command: Tensor, steps: int) -> Iterator[tuple[Step, Tensor]]:
+    """Let every robot act under a command that stays.
+
+    Args:
+        env: Just reset.
+        act: The policy.
+        command: Shape (N, C).
+        steps: How many.
+
+    Yields:
+        Each step, and who has not fallen up to and with it, shape (N,) bool. ``env.state`` is what the step led to.
+    """
+    obs = env.hold_command(command)
+    alive = torch.ones(env.num_envs, dtype=torch.bool)
+    for _ in range(steps):
+        with torch.inference_mode():
+            step = env.step(act(obs["actor"]))
+            obs, alive = step.obs, alive & ~step.terminated
+        yield step, alive
 
 
 def style_features(qpos: Tensor, qvel: Tensor) -> Tensor:
