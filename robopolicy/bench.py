@@ -66,10 +66,10 @@ def bench(
     Returns:
         Control steps of all robots per second: ``raw_steps_per_s`` (the bare engine), ``current_steps_per_s`` (the bare
         engine, with positions and velocities of bodies brought up to the state after the step, which is what a reward
-        reads), ``env_steps_per_s`` (the environment under given actions), ``collect_steps_per_s`` (environment and
-        policy), ``learn_steps_per_s`` (the updates alone), ``train_steps_per_s`` (all); and ``env_ratio``,
-        ``collect_ratio``, ``train_ratio`` against the bare engine. On a GPU also ``host_syncs_per_step``: how often an
-        environment step makes the host wait.
+        reads), ``env_steps_per_s`` (the environment under given actions), ``collect_steps_per_s`` (physics, task and
+        policy), ``learn_steps_per_s`` (values, advantages, the prior's score, and the updates), ``train_steps_per_s``
+        (all); and ``env_ratio``, ``collect_ratio``, ``train_ratio`` against the bare engine. On a GPU also
+        ``host_syncs_per_step``: how often an environment step makes the host wait.
     """
     task = load_task(name)
     if num_envs is not None:
@@ -78,6 +78,9 @@ def bench(
     model, env = loop.model, loop.env
     controls: list[torch.Tensor] = []
     physics = env.sim.step
+
+    judge, judged = model._judge, []
+    model._judge = lambda *figures: judged.append(timed(lambda: judge(*figures)))  # type: ignore[method-assign]
 
     def recorded(substeps: int) -> None:
         controls.append(env.ctrl.clone())
@@ -93,7 +96,9 @@ def bench(
     while time.perf_counter() < counts_from + seconds or len(turns) < 3:
         controls.clear()
         before = env.sim.state_dict()
+        judged.clear()
         collecting, learning = timed(loop.collect), timed(model.train)
+        collecting, learning = collecting - sum(judged), learning + sum(judged)
         if time.perf_counter() > counts_from:
             under = controls[:] or [env.ctrl.clone()] * model.n_steps
             bare = [engine(before, under, current) for current in (False, True)]
