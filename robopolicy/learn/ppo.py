@@ -162,10 +162,7 @@ class PPO(stable_baselines3.PPO):
                 self._last_obs = _clone(obs)
                 return False
         self._last_obs = _clone(obs)
-        if self.prior is not None:
-            b.reward.copy_(self.prior.reward(b.reward, self.workers))
-        self._report(figures)
-        self._evaluate_rollout()
+        self._judge(figures)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
@@ -182,9 +179,17 @@ class PPO(stable_baselines3.PPO):
         b.samples.actor[t, part] = self.policy.actor_normalizer(b.raw_actor[t, part])
         b.samples.mean[t, part] = self.policy.actor(b.samples.actor[t, part])
 
+    def _judge(self, figures: RolloutFigures) -> None:
+        """What the rollout was worth; needs no simulator and no policy, so that it counts as learning."""
+        b = self.rollout_buffer
+        if self.prior is not None:
+            b.reward.copy_(self.prior.reward(b.reward, self.workers))
+        self._report(figures)
+        self._evaluate_rollout()
+
     @torch.no_grad()
     def _evaluate_rollout(self) -> None:
-        """What needs no simulator: values, log-probabilities, advantages."""
+        """Values, log-probabilities, advantages."""
         b, policy = self.rollout_buffer, self.policy
         self._first_rollout = not bool(policy.actor_normalizer.count)
         if self._first_rollout:  # learn from this rollout as its own statistics show it, not as raw numbers

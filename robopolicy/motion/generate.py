@@ -89,24 +89,18 @@ GO2_PACE = Gait(
     rock=0.012,
 )
 GO2_STAND = Gait(style="stand", period=0.48, cycles=8, height=0.312)
-GO2_TROTS = {
-    "trot_forward_0.30": (0.3, 0, 0),
-    "trot_forward_0.60": (0.6, 0, 0),
-    "trot_forward_1.00": (1.0, 0, 0),
-    "trot_backward_0.40": (-0.4, 0, 0),
-    "trot_left_0.30": (0, 0.3, 0),
-    "trot_right_0.30": (0, -0.3, 0),
-    "trot_in_place": (0, 0, 0),
-    "trot_turn_left_0.80": (0, 0, 0.8),
-    "trot_turn_right_0.80": (0, 0, -0.8),
-    "trot_forward_0.50_turn_left_0.60": (0.5, 0, 0.6),
-    "trot_forward_0.50_turn_right_0.60": (0.5, 0, -0.6),
-}
-GO2_PACES = {
-    "pace_forward_0.40": (0.4, 0, 0),
-    "pace_forward_0.70": (0.7, 0, 0),
-    "pace_turn_left_0.60": (0, 0, 0.6),
-    "pace_turn_right_0.60": (0, 0, -0.6),
+GO2_VELOCITIES = {
+    "forward_0.30": (0.3, 0, 0),
+    "forward_0.60": (0.6, 0, 0),
+    "forward_1.00": (1.0, 0, 0),
+    "backward_0.40": (-0.4, 0, 0),
+    "left_0.30": (0, 0.3, 0),
+    "right_0.30": (0, -0.3, 0),
+    "in_place": (0, 0, 0),
+    "turn_left_0.80": (0, 0, 0.8),
+    "turn_right_0.80": (0, 0, -0.8),
+    "forward_0.50_turn_left_0.60": (0.5, 0, 0.6),
+    "forward_0.50_turn_right_0.60": (0.5, 0, -0.6),
 }
 
 
@@ -130,10 +124,13 @@ def droid_clips(model: RobotModel) -> list[Clip]:
 
 
 def go2_clips(model: RobotModel) -> list[Clip]:
-    """The Go2's trots, paces and stand."""
+    """The Go2's stand, and its trots and paces at the same velocities."""
     clips = [generate("stand", model, GO2_STAND, _go2_idle)]
-    clips += [generate(name, model, with_velocity(GO2_TROT, *v)) for name, v in GO2_TROTS.items()]
-    return clips + [generate(name, model, with_velocity(GO2_PACE, *v)) for name, v in GO2_PACES.items()]
+    for gait in (GO2_TROT, GO2_PACE):
+        clips += [
+            generate(f"{gait.style}_{name}", model, with_velocity(gait, *v)) for name, v in GO2_VELOCITIES.items()
+        ]
+    return clips
 
 
 def _droid_head(gait: Gait, phase: np.ndarray, share: np.ndarray) -> dict[str, np.ndarray]:

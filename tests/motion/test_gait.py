@@ -90,7 +90,7 @@ def test_the_left_foot_touches_down_at_phase_zero(droid, go2):
     for model, robot, name, pair in (
         (droid, "droid", "walk_forward_0.30", (0,)),
         (go2, "go2", "trot_forward_0.60", (0, 3)),
-        (go2, "go2", "pace_forward_0.40", (0, 2)),
+        (go2, "go2", "pace_forward_0.60", (0, 2)),
     ):
         clip = load_clips(robot, name)[0]
         assert clip.phase is not None

@@ -1,0 +1,163 @@
+"""What is judged: the policies of runs, each with the style it was trained on, and what they are to each other."""
+
+import dataclasses
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from robopolicy import checkpoint
+from robopolicy.env.channels import WEIGHT
+from robopolicy.errors import UserError
+from robopolicy.evaluate import Act, load_actor
+from robopolicy.robot import RobotModel, load_robot
+from robopolicy.style.motions import ClipSet, command_range, load_clip_set
+from robopolicy.task import Task
+
+
+@dataclass(frozen=True)
+class Style:
+    """A way to move: its clips, and what tells a policy to move so.
+
+    Attributes:
+        name: What a person calls it.
+        clips: Patterns of its clips.
+        channels: Values of command channels besides the velocity.
+    """
+
+    name: str
+    clips: tuple[str, ...]
+    channels: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+def styles(task: Task) -> list[Style]:
+    """The styles of a task's policy; none if it has no clips."""
+    labels = task.channels.styles
+    return [
+        Style(
+            label or " ".join(_short(p) for p in patterns),
+            patterns,
+            {f"{WEIGHT}_{n}": float(n == label) for n in labels},
+        )
+        for label, patterns in task.prior.groups.items()
+    ]
+
+
+def held_command(task: Task, style: Style | None, velocity: np.ndarray) -> Tensor:
+    """The commands that ask for a style at velocities (n, 3): vx, vy, wz. Shape (n, C).
+
+    Channels that neither the velocity nor the style decides are at their default.
+    """
+    told = task.channels
+    command = torch.tensor(told.default).repeat(len(velocity), 1)
+    names = told.names
+    if names[:3] == ["vx", "vy", "wz"]:
+        low, high = task.command.bounds(torch.device("cpu"))
+        command[:, :3] = torch.as_tensor(velocity, dtype=torch.float32).clamp(low[:3], high[:3])
+    for name, value in (style.channels if style else {}).items():
+        command[:, names.index(name)] = value
+    return command
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A policy in one of its styles.
+
+    Attributes:
+        label: Name for tables.
+        folder: The run folder.
+        source: Name of the task it was trained on.
+        task: Its task, with the run's own settings.
+        act: Its actions.
+        style: None for a task without clips.
+        clips: What it was trained on; None for a task without clips.
+        weight: Share of the style reward while it learned; 0 without a prior.
+        seed: Of its training.
+    """
+
+    label: str
+    folder: Path
+    source: str
+    task: Task
+    act: Act
+    style: Style | None
+    clips: ClipSet | None
+    weight: float
+    seed: int
+
+    @property
+    def styled(self) -> bool:
+        """Whether a prior shaped it."""
+        return self.clips is not None and self.weight > 0
+
+
+def load_subjects(folders: list[Path]) -> tuple[list[Subject], RobotModel]:
+    """The policies of run folders, and their robot.
+
+    Raises:
+        UserError: A folder is no run, they are of different robots or control periods, or none of them has clips.
+    """
+    labels = _labels(folders)
+    subjects: list[Subject] = []
+    robot: RobotModel | None = None
+    known: dict[str, ClipSet] = {}
+    for folder, label in zip(folders, labels, strict=True):
+        if folder.suffix == ".onnx":
+            raise UserError(f"{folder}: style compares run folders; an ONNX file does not say what it was trained on")
+        task, act = load_actor(folder)
+        config = checkpoint.load_config(folder)[1]
+        if robot is None:
+            robot = load_robot(task.robot).compile(task.timestep, visual=False)
+        first = subjects[0].task if subjects else task
+        if (task.robot, task.control_dt) != (first.robot, first.control_dt):
+            raise UserError(
+                f"{folder} is of robot {task.robot!r} at {task.control_dt:g} s, {folders[0]} of {first.robot!r} at "
+                f"{first.control_dt:g} s: only runs of one robot and control period can be compared"
+            )
+        found = styles(task)
+        source, seed = str(config.get("task", "")), int(config.get("options", {}).get("seed", 0))
+        for style in found:
+            clips = load_clip_set(style.name, style.clips, robot, task.control_dt)
+            clips = known.setdefault(clips.key, clips)
+            name = label if len(found) == 1 else f"{label}: {style.name}"
+            subjects.append(Subject(name, folder, source, task, act, style, clips, task.prior.weight, seed))
+        if not found:
+            subjects.append(Subject(label, folder, source, task, act, None, None, 0.0, seed))
+    assert robot is not None
+    if not known:
+        raise UserError(f"{', '.join(map(str, folders))}: none of these runs has clips, so there is no style to judge")
+    low, high = command_range([s.task.command for s in subjects])
+    limited = {key: clips.within(low, high) for key, clips in known.items()}
+    return [dataclasses.replace(s, clips=limited[s.clips.key] if s.clips else None) for s in subjects], robot
+
+
+def clip_sets(subjects: list[Subject]) -> list[ClipSet]:
+    """The different sets of clips that these policies were trained on, or would have been."""
+    return list({s.clips.key: s.clips for s in subjects if s.clips is not None}.values())
+
+
+def _labels(folders: list[Path]) -> list[str]:
+    """The folders' names, with as much of their paths as tells them apart.
+
+    Raises:
+        UserError: A folder is given twice.
+    """
+    paths = [folder.resolve() for folder in folders]
+    if len(set(paths)) < len(paths):
+        raise UserError(f"a run is given twice: {', '.join(map(str, folders))}")
+    for depth in range(1, 20):
+        labels = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(labels)) == len(labels):
+            return labels
+    return [str(path) for path in paths]
+
+
+def _short(pattern: str) -> str:
+    """A pattern as a person would say it: the folder of a path that takes all of its files."""
+    path = Path(pattern)
+    if "/" not in pattern:
+        return pattern
+    return path.parent.name if fnmatch("any", path.stem) else path.stem

@@ -1,0 +1,87 @@
+"""Going from one style to another while walking: does anyone fall, and is the new style there?"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from robopolicy.env.env import Env
+from robopolicy.evaluate import style_distance, style_features
+from robopolicy.motion.reference import load_reference
+from robopolicy.style.runs import Subject
+
+SPELL_S = 4.0
+"""Time in one style [s]; what its second half looks like is compared with the clips."""
+_MOVING = 0.5  # a command that hardly moves is drawn again, from this share of the range on
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Trials of a policy that was told one style after the other.
+
+    Attributes:
+        policy: Its label.
+        styles: Labels. Length S.
+        trials: How many robots walked; each with its own velocity, body and sensors, and pushed as in training.
+        changes: Changes of style in each trial.
+        fell: Trials with a fall.
+        distance: Fréchet distance of the motion under each style (row) to each style's clips (column). Shape (S, S).
+    """
+
+    policy: str
+    styles: tuple[str, ...]
+    trials: int
+    changes: int
+    fell: int
+    distance: list[list[float]]
+
+    @property
+    def follows(self) -> bool:
+        """Whether under every style the motion is nearest to that style's clips."""
+        return all(int(np.argmin(row)) == k for k, row in enumerate(self.distance))
+
+
+def switch(subject: Subject, trials: int = 50, seed: int = 0) -> Switch | None:
+    """Let robots walk and change their style every few seconds; None for a policy of one style.
+
+    Args:
+        subject: The policy.
+        trials: How many robots.
+        seed: Of velocities, robots, noise and pushes.
+    """
+    task = subject.task
+    styles = task.channels.styles
+    if not styles:
+        return None
+    changes = 2 * len(styles)
+    steps = round(SPELL_S / task.control_dt)
+    env = Env(replace(task, episode_s=(changes + 1) * SPELL_S + 1), num_envs=trials, seed=seed)
+    env.reset(stagger=False)
+    spread = replace(task.command, zero=0.0, single=0.0, from_clips=0.0)
+    low, high = task.command.bounds(env.device)
+    velocity = spread.draw(64 * trials, env.generator)
+    walking = (velocity / torch.maximum(-low, high)).abs().amax(-1) > _MOVING
+    velocity = velocity[walking][:trials]
+    alive = torch.ones(trials, dtype=torch.bool)
+    seen: list[list[torch.Tensor]] = [[] for _ in styles]
+    first = torch.arange(trials) % len(styles)
+    with torch.inference_mode():
+        for spell in range(changes + 1):
+            label = (first + spell) % len(styles)
+            obs = env.hold_command(env.channels.tell(velocity, label))
+            for k in range(steps):
+                step = env.step(subject.act(obs["actor"]))
+                obs, alive = step.obs, alive & ~step.terminated
+                if 2 * k >= steps:
+                    features = style_features(env.state.qpos, env.state.qvel)
+                    for i, rows in enumerate(seen):
+                        rows.append(features[alive & (label == i)])
+    held_out = load_reference(task.prior, env.robot, task.control_dt, half="held-out")
+    distance = [
+        [
+            style_distance(held_out.qpos[held_out.label == i], held_out.qvel[held_out.label == i], rows) or np.inf
+            for i in range(len(styles))
+        ]
+        for rows in (torch.cat(r).double().numpy() for r in seen)
+    ]
+    return Switch(subject.label, styles, trials, changes, int((~alive).sum()), distance)
