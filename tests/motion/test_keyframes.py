@@ -1,12 +1,10 @@
 """Keyframe files: what is keyed is reached, feet stay, mistakes are named."""
 
-import mujoco
 import numpy as np
 import pytest
 from motion_clips import foot_bottoms
 
 from robopolicy.errors import UserError
-from robopolicy.motion.clip import load_clips
 from robopolicy.motion.keyframes import compile_keyframes
 from robopolicy.motion.keyframes.spline import spline
 
@@ -145,32 +143,3 @@ def test_a_wave_must_fit_the_loop(tmp_path, droid):
         build(tmp_path, GOOD + '[[wave]]\nof = "height"\namplitude = 0.01\nperiod = 0.7\n', droid)
     with pytest.raises(UserError, match="unknown quantity 'tail'"):
         build(tmp_path, GOOD + '[[wave]]\nof = "tail"\namplitude = 0.01\nperiod = 0.7\n', droid)
-
-
-def gaze(droid, clip):
-    """Heading and pitch of the head in the world [rad]. Shape (K, 2)."""
-    data, out = mujoco.MjData(droid.mj), []
-    for q in clip.qpos:
-        data.qpos[:] = q
-        mujoco.mj_kinematics(droid.mj, data)
-        forward = data.body("head").xmat.reshape(3, 3)[:, 0]
-        out.append((np.arctan2(forward[1], forward[0]), -np.arcsin(forward[2])))
-    return np.array(out)
-
-
-def test_look_around_looks_left_then_right(droid):
-    yaw = gaze(droid, load_clips("droid", "look_around")[0])[:, 0]
-    assert yaw.max() > 0.5
-    assert yaw.min() < -0.5
-    assert yaw.argmax() < yaw.argmin()
-
-
-def test_happy_nod_nods_three_times_ever_less(droid):
-    clip = load_clips("droid", "happy_nod")[0]
-    pitch = gaze(droid, clip)[:, 1]
-    low = [k for k in range(1, 100) if pitch[k] > 0.1 and pitch[k - 1] < pitch[k] >= pitch[k + 1]]
-    assert len(low) == 3
-    assert pitch[low[0]] > pitch[low[1]] > pitch[low[2]]
-    height = clip.qpos[:, 2]
-    dips = [k for k in range(20, 100) if height[k - 1] > height[k] <= height[k + 1]]
-    assert all(0 < nod - min(dips, key=lambda d: abs(d - nod)) < 8 for nod in low)  # the head follows the body
