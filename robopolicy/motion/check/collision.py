@@ -6,7 +6,7 @@ from robopolicy.motion.check.defect import Defect, defects
 from robopolicy.motion.check.trace import Trace
 from robopolicy.motion.clip import Clip
 
-SELF_DEPTH = 0.005
+SELF_DEPTH = 0.01
 """Depth allowed to two bodies in each other: primitive geoms are rough outlines [m]."""
 
 

@@ -61,11 +61,11 @@ def _regular(size: np.ndarray, loop: bool, frames: int) -> tuple[np.ndarray, int
         if len(size) < 4 * period:
             break
         rows = size[: len(size) // period * period].reshape(-1, period)
-        usual = np.median(rows, axis=0)
-        least = int(usual.argmin())
-        others = np.delete(rows, least, axis=1).min(axis=1)
-        small = rows[:, least] < REGULAR * others
+        least = int(np.median(rows, axis=0).argmin())
+        at = np.arange(least, len(size), period)
+        others = np.maximum(size[at - 1], size[(at + 1) % len(size)])
+        small = size[at] < REGULAR * others
         if np.median(others) > MOVING and small[others > MOVING].mean() > 0.9:
-            repeated[(np.flatnonzero(small) * period + least + 1) % frames] = True
+            repeated[(at[small] + 1) % frames] = True
             return repeated, period
     return repeated, 0

@@ -35,7 +35,11 @@ def jumping(clip: Clip) -> tuple[np.ndarray, np.ndarray]:
                 other = np.where(outside, index - offset, other).clip(0, len(step) - 1)
             near[row] = values[other]
         expected[:, column] = np.median(near, axis=0)
-        excess[:, column] = np.abs(values - expected[:, column]) - floor[column] - np.abs(near).max(axis=0)
+        # A fast motion goes on fast; a frame out of place comes back.
+        after, before = values[(index + 1) % len(step)], values[index - 1]
+        same = np.where(values > 0, np.maximum(after, before), -np.minimum(after, before))
+        allowed = floor[column] + np.maximum(np.abs(near).max(axis=0), same)
+        excess[:, column] = np.abs(values - expected[:, column]) - allowed
     return excess, expected
 
 

@@ -20,9 +20,10 @@ import numpy as np
 from robopolicy.motion.check.defect import Defect, runs
 from robopolicy.motion.check.feet import FLIGHT_HEIGHT
 from robopolicy.motion.check.steps import true_velocities
-from robopolicy.motion.check.trace import Trace
+from robopolicy.motion.check.trace import Trace, follow
 from robopolicy.motion.check.velocity import GROUPS
 from robopolicy.motion.clip import Clip
+from robopolicy.motion.pose import heading, rotate2
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -56,6 +57,12 @@ def wrong_rate(clip: Clip, trace: Trace, model: "RobotModel") -> list[Defect]:
         return []
     detail = f"labelled {clip.fps:.4g} frames per second, but {', and '.join(evidence)}"
     return [Defect("wrong rate", tuple(range(len(clip))), detail)]
+
+
+def rhythm_contradicts(clip: Clip, model: "RobotModel") -> bool:
+    """Whether a fall or the strides, which know nothing of the stored velocities, speak against the rate."""
+    trace = follow(clip, model)
+    return bool(_fall(clip, trace) or _strides(clip, trace, model))
 
 
 def velocity_factor(clip: Clip) -> float | None:
@@ -113,7 +120,8 @@ def _strides(clip: Clip, trace: Trace, model: "RobotModel") -> str:
     unit = np.sqrt(length / GRAVITY)
     legs = trace.heights.shape[1]
     low, high = BIPED_STRIDES if legs <= 2 else QUADRUPED_STRIDES
-    speed = float(np.linalg.norm(clip.planar_velocity(0.0)[:, :2].mean(axis=0)))
+    ahead = rotate2(-heading(clip.qpos[:-1, 3:7]), np.diff(clip.qpos[:, :2], axis=0))
+    speed = float(np.linalg.norm(ahead.mean(axis=0))) * clip.fps
     froude = speed**2 / (GRAVITY * length)
     high *= max(1.0, froude / FAST_FROUDE) ** 0.16
     frequency = unit / period
