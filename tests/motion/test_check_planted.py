@@ -12,7 +12,7 @@ from robopolicy.motion.clip import Clip, load_clips
 
 GOOD = {
     "droid": ("walk_forward_0.30", "turn_left_0.60", "stand_idle", "happy_nod"),
-    "go2": ("trot_forward_0.60", "pace_turn_left_0.60", "stand"),
+    "go2": ("trot_forward_0.60", "pace_turn_left_0.80", "stand"),
 }
 CASES = [
     (planter, robot, name, loop)
