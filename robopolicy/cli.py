@@ -123,7 +123,14 @@ def _parser() -> argparse.ArgumentParser:
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.set_defaults(run_command=_clip, action=name)
-        action.add_argument("file", type=Path)
+        if name == "check":
+            action.add_argument("files", nargs="+", metavar="FILE", help="clips, folders of clips, or names of ours")
+            action.add_argument(
+                "--fix", type=Path, metavar="OUTPUT", help="repair into this .npz; a folder for several"
+            )
+            action.add_argument("--json", action="store_true", help="print one JSON object")
+        else:
+            action.add_argument("file", type=Path)
         action.add_argument("--robot", required=name != "show", help="robot the motion is for")
         if name != "check":
             action.add_argument("--output", type=Path, required=name == "import", help="file to write")
@@ -258,7 +265,9 @@ def _clip(arguments: argparse.Namespace) -> int:
         )
         return 0
     if arguments.action == "check":
-        return commands.check_clip(arguments.file, arguments.robot)
+        from robopolicy.motion.check.command import check_clips
+
+        return check_clips(arguments.files, arguments.robot, arguments.fix, arguments.json)
     from robopolicy.motion.show import show_clip
 
     show_clip(arguments.file, arguments.robot, arguments.output, arguments.watch)

@@ -83,27 +83,10 @@ def _settle(clip: Clip, model: "RobotModel", lock: bool | None) -> Clip:
 
 
 def check_clip(file: str | Path, robot: str) -> int:
-    """Name every defect of a clip file on standard output.
+    """Name every defect of one clip; see :func:`robopolicy.motion.check.command.check_clips`."""
+    from robopolicy.motion.check.command import check_clips
 
-    Args:
-        file: A path, or the name of one of the robot's own clips.
-        robot: Name or path of the robot.
-
-    Returns:
-        Exit status: 0 if the clip is clean, 1 if not.
-
-    Raises:
-        UserError: The file is unreadable, or for another robot.
-    """
-    from robopolicy.motion.check import check
-
-    model = _compile(robot)
-    path = _path(file, model)
-    defects = check(Clip.load(path, strict=False), model)
-    for defect in defects:
-        print(f"{path}: {defect}")
-    print(f"{path}: {len(defects)} defects" if defects else f"{path}: clean")
-    return 1 if defects else 0
+    return check_clips([file], robot)
 
 
 def summary(clip: Clip, model: "RobotModel") -> str:

@@ -52,6 +52,28 @@ class Feet:
             lowest = min(lowest, z + row @ centre - extent @ half)
         return float(lowest if len(self.geoms[foot]) else data.site_xpos[self.model.foot_sites[foot], 2])
 
+    def lowest(self, sites: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        """Heights of the feet's lowest points [m], as :meth:`bottom`, for many frames at once. Shape (K, F).
+
+        Args:
+            sites: Positions of the foot sites, world [m]. Shape (K, F, 3).
+            rotations: Of the foot sites. Shape (K, F, 3, 3).
+        """
+        mj, heights = self.model.mj, sites[:, :, 2].copy()
+        for foot, (site, geoms) in enumerate(zip(self.model.foot_sites, self.geoms, strict=True)):
+            to_site = _matrix(mj.site_quat[site]).T
+            low = np.empty((len(geoms), len(sites)))
+            for i, geom in enumerate(geoms):
+                up = rotations[:, foot, 2] @ to_site  # the world's z in the body's frame
+                z = sites[:, foot, 2] + up @ (mj.geom_pos[geom] - mj.site_pos[site])
+                row = up @ _matrix(mj.geom_quat[geom])
+                sphere = mj.geom_type[geom] == mujoco.mjtGeom.mjGEOM_SPHERE
+                centre, half = mj.geom_aabb[geom, :3], mj.geom_aabb[geom, 3:]
+                low[i] = z - mj.geom_size[geom, 0] if sphere else z + row @ centre - np.abs(row) @ half
+            if len(geoms):
+                heights[:, foot] = low.min(axis=0)
+        return heights
+
     def heights(self, qpos: np.ndarray) -> np.ndarray:
         """Height of each foot's lowest point [m]. ``qpos`` in contract order (K, 7 + J) -> (K, F)."""
         return self.trajectories(qpos)[0]
@@ -82,3 +104,9 @@ def full_qpos(model: "RobotModel", q: np.ndarray) -> np.ndarray:
     qpos[:7] = q[:7]
     qpos[model.qpos_adr] = q[7:]
     return qpos
+
+
+def _matrix(quat: np.ndarray) -> np.ndarray:
+    matrix = np.empty(9)
+    mujoco.mju_quat2Mat(matrix, quat)
+    return matrix.reshape(3, 3)

@@ -29,15 +29,6 @@ def kinds(clip, model):
     return {defect.kind: defect for defect in check(clip, model)}
 
 
-@pytest.mark.parametrize("robot", ["droid", "go2"])
-def test_our_own_clips_are_clean_also_resampled_and_split(robot, request):
-    model = request.getfixturevalue(robot)
-    for clip in load_clips(robot, "*"):
-        assert check(clip, model) == [], clip.name
-        for part in (*clip.split(), clip.resample(1 / 60)):
-            assert check(part, model) == [], part.name
-
-
 def test_not_a_number(walk, droid):
     qpos = walk.qpos.copy()
     qpos[[3, 4], 9] = np.nan

@@ -62,10 +62,10 @@ def test_show_summarises(tmp_path, capsys):
 
 
 def test_import_writes_a_clip_that_checks_clean(tmp_path, data_dir, capsys):
-    output = tmp_path / "trot.npz"
-    import_clip(data_dir / "a1_mocap" / "trot0.txt", "go2", output)
+    output = tmp_path / "pace.npz"
+    import_clip(data_dir / "a1_mocap" / "pace1.txt", "go2", output)
     out = capsys.readouterr().out
-    assert "layout amp_hardware; 33 frames at 47.62 per second, 0.69 s, loop" in out
+    assert "layout amp_hardware; 492 frames at 47.62 per second, 10.31 s, open" in out
     assert "warning" not in out
     assert Clip.load(output).robot == "go2"
     assert check_clip(output, "go2") == 0

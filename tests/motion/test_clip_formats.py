@@ -199,7 +199,8 @@ def test_real_dogs_become_sound_clips(name, data_dir, go2):
         clip = formats.read(path, go2)
     assert len(clip) == len(frames)
     assert np.isclose(clip.fps, 1 / 0.021)
-    assert check(clip, go2) == []
+    # the recordings' own: loops cut where the motion does not close, front legs that cross in a turn
+    assert {d.kind for d in check(clip, go2)} <= {"loop seam", "self-collision"}
     np.testing.assert_allclose(clip.qpos[:, :2], frames[:, :2])  # nothing is scaled
     np.testing.assert_allclose(heading(clip.qpos[:, 3:7]), heading(frames[:, [6, 3, 4, 5]]), atol=1e-4)
     assert np.ptp(clip.qpos[:, 2] - frames[:, 2]) < 1e-9  # the base is lifted by one number

@@ -1,0 +1,58 @@
+"""A loop's seam: the last frame must lead to the first, in position and in velocity."""
+
+import numpy as np
+
+from robopolicy.motion.check.defect import Defect, defects
+from robopolicy.motion.check.steps import steps
+from robopolicy.motion.clip import Clip
+
+SEAM_RATIO = 3.0
+"""How many median steps a joint may jump at a loop's seam."""
+SEAM_FLOOR = 0.01
+"""Jumps below this are never a defect [m, rad]."""
+KINK_RATIO = 1.5
+"""How much more than anywhere else in the clip a velocity may change at the seam."""
+KINK_FLOOR = 0.5
+"""Changes of velocity below this are never a defect [m/s, rad/s]."""
+
+
+def seam(clip: Clip) -> list[Defect]:
+    """The defects of a loop's last frame. The step over ground and the turn across the seam are left out: a loop
+    may end anywhere, so they can only be estimated."""
+    return gap(clip) or kink(clip)
+
+
+def gap(clip: Clip) -> list[Defect]:
+    """A step from the last frame to the first that is longer than others."""
+    if not clip.loop or len(clip) < 6:
+        return []
+    sizes = np.abs(_free_steps(clip)).max(axis=1)
+    jump, usual = sizes[-1], np.median(sizes[:-1])
+    if jump <= max(SEAM_RATIO * usual, SEAM_FLOOR):
+        return []
+    return _at_the_end(clip, f"the step from the last frame to the first is {jump:.3g}, the median {usual:.3g}")
+
+
+def kink(clip: Clip) -> list[Defect]:
+    """A change of velocity across the seam that is larger than anywhere else."""
+    if not clip.loop or len(clip) < 6:
+        return []
+    free = _free_steps(clip)
+    change = np.abs(np.diff(np.concatenate([free, free[:1]]), axis=0)).max(axis=1) * clip.fps
+    here, most = change[-2:].max(), change[:-2].max()
+    if here <= max(KINK_RATIO * most, KINK_FLOOR):
+        return []
+    return _at_the_end(
+        clip, f"the velocity changes by {here:.3g} across it, elsewhere by at most {most:.3g} [m/s, rad/s]"
+    )
+
+
+def _free_steps(clip: Clip) -> np.ndarray:
+    """Steps in height, tilt and joints."""
+    return np.delete(steps(clip), [0, 1, 5], axis=1)
+
+
+def _at_the_end(clip: Clip, detail: str) -> list[Defect]:
+    last = np.zeros(len(clip), bool)
+    last[-1] = True
+    return defects("loop seam", last, detail)

@@ -1,0 +1,170 @@
+"""What was planted in a good clip is repaired: the result is clean, and near the undamaged clip."""
+
+import dataclasses
+import zlib
+
+import numpy as np
+import pytest
+from planted import NEEDS_LOOP, PLANTERS, changed
+
+from robopolicy.motion.check import check
+from robopolicy.motion.clip import Clip, load_clips
+from robopolicy.motion.fix import fix
+from robopolicy.motion.pose import quat_conj, quat_log, quat_mul
+
+GOOD = (("droid", "walk_forward_0.30"), ("droid", "happy_nod"), ("go2", "trot_forward_0.60"), ("go2", "stand"))
+CLOSE = {
+    "nan": 0.03,
+    "norm": 1e-9,
+    "sign": 1e-9,
+    "held frame": 0.02,
+    "inserted frame": 1e-9,
+    "every second": 0.03,
+    "nearly every second": 0.03,
+    "spike": 0.02,
+    "teleport": 1e-9,
+    "scaled velocity": 0.0,
+    "velocity spike": 0.0,
+    "drift": 0.04,
+    "slide": 1e-9,
+    "sunk": 1e-9,
+    "dip": 1e-9,
+    "raised": 1e-9,
+    "relabelled": 0.0,
+}
+"""How near to the undamaged clip every joint must come back [rad]. Missing: kinds of which the original is lost."""
+CASES = [(p, r, n, loop) for p in CLOSE for r, n in GOOD for loop in (True, False) if loop or p not in NEEDS_LOOP]
+
+
+def repaired(planter: str, clip: Clip, model, seed: int):
+    damaged, _ = PLANTERS[planter][1](clip, model, np.random.default_rng(seed))
+    assert check(damaged, model) != []
+    return fix(damaged, model)
+
+
+def difference(one: Clip, other: Clip) -> tuple[float, float, float]:
+    """Largest difference of base position [m], rotation and joints [rad]; a last frame may be missing."""
+    count = len(one)
+    assert len(other) - count in (0, 1)
+    turn = quat_log(quat_mul(quat_conj(one.qpos[:, 3:7]), other.qpos[:count, 3:7]))
+    away = np.abs(one.qpos - other.qpos[:count])
+    return float(away[:, :3].max()), float(np.abs(turn).max()), float(away[:, 7:].max())
+
+
+@pytest.mark.parametrize(("planter", "robot", "name", "loop"), CASES)
+def test_a_planted_defect_is_repaired(planter, robot, name, loop, request):
+    model, clip = request.getfixturevalue(robot), load_clips(robot, name)[0]
+    clip = clip if loop else dataclasses.replace(clip, loop=False)
+    repair = repaired(planter, clip, model, zlib.crc32(f"{planter} {name} {loop}".encode()))
+    assert repair.left == []
+    assert check(repair.clip, model) == []
+    assert repair.changes
+    assert repair.clip.fps == pytest.approx(clip.fps)
+    position, turn, joints = difference(repair.clip, clip)
+    assert joints <= CLOSE[planter] + 1e-12
+    assert position < 0.006
+    assert turn < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planter", CLOSE)
+def test_many_planted_defects_are_repaired(planter, droid, go2):
+    left = []
+    for _, robot, name, loop in (case for case in CASES if case[0] == planter):
+        model, clip = droid if robot == "droid" else go2, load_clips(robot, name)[0]
+        clip = clip if loop else dataclasses.replace(clip, loop=False)
+        for seed in range(10):
+            repair = repaired(planter, clip, model, seed)
+            if repair.left or difference(repair.clip, clip)[2] > CLOSE[planter] + 1e-12:
+                left.append((name, loop, seed, [d.kind for d in repair.left]))
+    assert left == []
+
+
+def test_a_clean_clip_comes_back_as_it_is(droid):
+    clip = load_clips("droid", "walk_forward_0.30")[0]
+    repair = fix(clip, droid)
+    assert repair.changes == []
+    assert repair.left == []
+    assert repair.clip.content_hash() == clip.content_hash()
+
+
+def test_limits_are_clamped_and_nothing_else(droid):
+    clip = load_clips("droid", "stand_idle")[0]
+    damaged, beyond = PLANTERS["beyond limit"][1](clip, droid, np.random.default_rng(3))
+    repair = fix(damaged, droid)
+    assert repair.left == []
+    np.testing.assert_allclose(repair.clip.qpos[:, 7:], np.clip(damaged.qpos[:, 7:], droid.lower, droid.upper))
+    changed_frames = (repair.clip.qpos != damaged.qpos).any(axis=1)
+    assert set(np.flatnonzero(changed_frames).tolist()) == beyond
+
+
+def test_a_loop_cut_in_mid_stride_is_cut_where_it_closes(droid):
+    walk = load_clips("droid", "walk_forward_0.30")[0]
+    short = changed(walk, walk.qpos[:-7])
+    repair = fix(short, droid)
+    assert repair.left == []
+    assert repair.clip.loop
+    assert abs(len(repair.clip) - 96) <= 1  # three of its four strides of 32 frames
+    assert any("cut off: the loop closes there" in change for change in repair.changes)
+
+
+def test_a_kink_at_the_seam_is_smoothed(droid):
+    nod = load_clips("droid", "happy_nod")[0]
+    damaged, _ = PLANTERS["kink"][1](nod, droid, np.random.default_rng(0))
+    repair = fix(damaged, droid)
+    assert repair.left == []
+    assert repair.clip.loop
+    moved = np.flatnonzero(np.abs(repair.clip.qpos - damaged.qpos).max(axis=1) > 1e-9)
+    assert set(moved.tolist()) <= {0, 1, 2, 3, len(nod) - 4, len(nod) - 3, len(nod) - 2, len(nod) - 1}
+
+
+def test_several_defects_at_once(droid):
+    """Repeated frames, a flip, a spike and a wrong height in one clip."""
+    nod = load_clips("droid", "happy_nod")[0]
+    qpos = np.repeat(nod.qpos[::2], 2, axis=0)
+    qpos[:, 2] -= 0.02
+    qpos[40:, 3:7] *= -1
+    qpos[90, 7 + droid.joint_names.index("head_yaw")] += 0.8
+    repair = fix(changed(nod, qpos), droid)
+    assert repair.left == []
+    assert len(repair.changes) == 5  # those four, and velocities
+    position, _, joints = difference(repair.clip, nod)
+    assert position < 0.006
+    assert joints < 0.05
+
+
+def test_feet_that_slide_apart_are_locked(go2):
+    """One foot creeps under a standing robot: no motion of the base undoes that."""
+    stand = load_clips("go2", "stand")[0]
+    qpos = stand.qpos.copy()
+    qpos[:, 7 + go2.joint_names.index("FL_hip")] += 0.15 * np.sin(np.linspace(0, 12 * np.pi, len(qpos)))
+    damaged = changed(stand, qpos)
+    assert "foot sliding" in {d.kind for d in check(damaged, go2)}
+    repair = fix(damaged, go2)
+    assert repair.left == []
+    assert any("feet locked" in change for change in repair.changes)
+    assert difference(repair.clip, stand)[2] < 0.1
+
+
+@pytest.mark.parametrize(("planter", "kind"), [("crossed", "self-collision"), ("beyond speed", "joint speed")])
+def test_what_cannot_be_repaired_is_said(planter, kind, droid):
+    clip = load_clips("droid", "stand_idle")[0]
+    repair = repaired(planter, clip, droid, 0)
+    assert kind in {d.kind for d in repair.left}
+
+
+def test_a_rate_that_only_the_gait_contradicts_is_left_alone(droid):
+    walk = load_clips("droid", "walk_forward_0.30")[0]
+    damaged = dataclasses.replace(walk, fps=100.0, qvel=2 * walk.qvel)
+    repair = fix(damaged, droid)
+    assert repair.clip.fps == 100
+    assert {d.kind for d in repair.left} == {"wrong rate"}
+
+
+def test_a_long_gap_is_not_invented(droid):
+    walk = load_clips("droid", "walk_forward_0.30")[0]
+    qpos = walk.qpos.copy()
+    qpos[50:70, 9] = np.nan
+    repair = fix(dataclasses.replace(walk, qpos=qpos), droid)
+    assert repair.changes == []
+    assert {d.kind for d in repair.left} == {"not a number"}
