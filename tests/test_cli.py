@@ -115,7 +115,7 @@ def test_list_is_quick_and_one_json_object():
         ("train nope", ["unknown task 'nope'", "droid_walk", "go2_velocity"]),
         ("train nope.py", ["no task file 'nope.py'"]),
         ("train --seed 3", ["the task comes first"]),
-        ("train go2_velocity --robot nope", ["unknown robot 'nope'", "droid, go2"]),
+        ("train go2_velocity --robot nope", ["unknown robot 'nope'", "droid, g1, go2"]),
         ("train go2_velocity --prior.clips nope", ["unknown clip 'nope'", "trot_in_place"]),
         ("train go2_velocity --num-env 3", ["--num-env", "did you mean --num-envs?"]),
         ("train go2_velocity --ppo.horizon abc", ["--ppo.horizon", "abc"]),

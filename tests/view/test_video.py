@@ -76,7 +76,7 @@ def test_both_painters_see_the_robot_at_the_same_place(droid, walk, with_opengl,
     np.testing.assert_allclose(middle(drawn), middle(cast), atol=2)
 
 
-@pytest.mark.parametrize("name", ["droid", "go2"])
+@pytest.mark.parametrize("name", ["droid", "g1", "go2"])
 def test_no_ray_misses_a_shape(name):
     """MuJoCo's many-rays call leaves out shapes beside a colliding one; its one-ray call does not."""
     robot = load_robot(name).compile()
