@@ -42,6 +42,8 @@ REACH = 0.001
 """The base is lowered where a stance is further out of reach than this [m]."""
 LOWEST = 0.06
 """... by at most this [m]."""
+CHUNK = 20000
+"""Frames solved at once: more only take more memory."""
 SETTLE = 0.15
 """Time over which the base's lowering comes and goes [s]."""
 
@@ -218,10 +220,13 @@ def _reach(qpos: np.ndarray, legs: list[Leg], targets: list, standing: np.ndarra
         Trajectory (K, 7 + J), the most that the base was lowered [m], and the distance left per foot (K, F) [m].
     """
     qpos, drop = qpos.copy(), np.zeros(len(qpos))
-    start, missing = qpos[:, 7:].copy(), np.zeros((*standing.shape, 3))
+    missing = np.zeros((*standing.shape, 3))
+    todo = np.arange(len(qpos))
     for attempt in range(4):
-        for foot, (leg, (ground, quat)) in enumerate(zip(legs, targets, strict=True)):
-            qpos[:, 7 + leg.joints], missing[:, foot] = leg.solve(qpos[:, :7], start, ground, quat)
+        for k in np.array_split(todo, max(1, len(todo) // CHUNK)):
+            for foot, (leg, (ground, quat)) in enumerate(zip(legs, targets, strict=True)):
+                angles, missing[k, foot] = leg.solve(qpos[k, :7], qpos[k, 7:], ground[k], quat[k])
+                qpos[k[:, None], 7 + leg.joints] = angles
         missing[~standing] = 0.0
         short = np.where(missing[..., 2] < 0, np.linalg.norm(missing, axis=2), 0.0).max(axis=1)
         if attempt == 3 or short.max() < REACH:
@@ -230,6 +235,7 @@ def _reach(qpos: np.ndarray, legs: list[Leg], targets: list, standing: np.ndarra
         lower = np.minimum(lower, LOWEST - drop)
         drop += lower
         qpos[:, 2] -= lower
+        todo = np.flatnonzero(lower > 0)
     return qpos, float(drop.max()), np.linalg.norm(missing, axis=2)
 
 

@@ -68,7 +68,7 @@ class Leg:
         joints: np.ndarray,
         ground: np.ndarray,
         quat: np.ndarray,
-        iterations: int = 30,
+        iterations: int = 16,
         tolerance: float = 1e-6,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Joint angles that put the foot's ground point where it is wanted, by damped least squares inside the limits.
@@ -77,7 +77,7 @@ class Leg:
             base: Base position and quaternion wxyz, world [m]. Shape (K, 7).
             joints: Angles to start from, in contract order [rad]. Shape (K, J).
             ground: Wanted ground point: the site in x and y, the foot's lowest point in z [m]. Shape (K, 3).
-            quat: Wanted rotation of a sole, whose roll is free in a leg of five joints; ignored for a ball. Shape (K, 4).
+            quat: Wanted rotation of a sole (its roll is free in a leg of five joints); unused for a ball. Shape (K, 4).
             iterations: At most so many steps.
             tolerance: Frames nearer than this are done [m].
 
@@ -89,9 +89,11 @@ class Leg:
         missing = np.zeros((len(q), 3))
         lift = self._lift(quat) if self.flat else self._lift(self._chain(base, q)[1])
         todo = np.arange(len(q))
-        for _ in range(EDGES):
+        for edge in range(EDGES):
             site = ground[todo] + np.array([0.0, 0.0, 1.0]) * lift[todo, None]
-            q[todo], missing[todo] = self._place(base[todo], q[todo], site, quat[todo], iterations, tolerance)
+            q[todo], missing[todo] = self._place(
+                base[todo], q[todo], site, quat[todo], iterations, tolerance, retry=edge == 0
+            )
             # A sole that could not be turned as wanted stands on another edge: aim again.
             now = self._lift(self._chain(base[todo], q[todo])[1])
             off = np.abs(now - lift[todo]) > LIFT_TOLERANCE
@@ -101,12 +103,12 @@ class Leg:
                 break
         return q, missing
 
-    def _place(self, base: np.ndarray, start: np.ndarray, site, quat, iterations: int, tolerance: float):
+    def _place(self, base: np.ndarray, start: np.ndarray, site, quat, iterations: int, tolerance: float, retry: bool):
         """Angles (K, L) that put the site there, and what is missing (K, 3) [m]."""
         q, missing = self._descend(base, start, site, quat, iterations, tolerance)
         distance = np.linalg.norm(missing, axis=1)
         again = np.flatnonzero(distance > STUCK)
-        if len(again):  # a leg may be caught at a limit: try again from the bent leg of the home pose
+        if retry and len(again):  # a leg may be caught at a limit: try again from the bent leg of the home pose
             home = np.clip(np.tile(self._home, (len(again), 1)), self._low, self._high)
             other, still = self._descend(base[again], home, site[again], quat[again], iterations, tolerance)
             better = np.linalg.norm(still, axis=1) < distance[again] - STUCK / 2
@@ -136,7 +138,7 @@ class Leg:
             error[taken], jacobian[taken] = new_error[better], new_jacobian[better]
             damping[active] = np.where(better, np.maximum(damping[active] / 10, DAMPING), damping[active] * 10)
             # Done: in place, out of reach and at rest, or at a dead end.
-            done = (cost[active] < tolerance**2) | (better & (gain < 1e-4)) | (damping[active] > 1.0)
+            done = (cost[active] < tolerance**2) | (better & (gain < 0.01)) | (damping[active] > 1.0)
             active = active[~done]
         return q, error[:, :3]
 
