@@ -101,6 +101,16 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--robot", required=name != "show", help="robot the motion is for")
         if name != "check":
             action.add_argument("--output", type=Path, required=name == "import", help="file to write")
+        if name == "import":
+            action.add_argument("--layout", default="", help="the file's layout; by default recognised by its content")
+            action.add_argument("--fps", type=float, metavar="F", help="frames per second, where the file does not say")
+            action.add_argument("--quat", default="", help="order of its quaternions: wxyz or xyzw")
+            action.add_argument("--units", default="", help="of its joint angles: rad or deg")
+            action.add_argument(
+                "--lock-feet",
+                action=argparse.BooleanOptionalAction,
+                help="hold feet at rest while they stand; by default where they slide or sink in",
+            )
     return parser
 
 
@@ -177,9 +187,13 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 def _clip(arguments: argparse.Namespace) -> int:
     from robopolicy.motion import commands
+    from robopolicy.motion.recording import Options
 
     if arguments.action == "import":
-        commands.import_clip(arguments.file, arguments.robot, arguments.output)
+        options = Options(fps=arguments.fps, quat=arguments.quat, units=arguments.units)
+        commands.import_clip(
+            arguments.file, arguments.robot, arguments.output, arguments.layout, options, arguments.lock_feet
+        )
         return 0
     if arguments.action == "check":
         return commands.check_clip(arguments.file, arguments.robot)
