@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 SHIFT = 0.001
 """Feet that stand this near the ground are on it [m]."""
-UNEVEN = 0.05
-"""Standing feet whose heights differ by more than this do not stand on one level [m]."""
 TOUCHING = 0.005
 """A foot whose lowest point is below this touches the ground [m] ..."""
 SLIDE = 0.02
@@ -33,14 +31,12 @@ class Stand:
 
     Attributes:
         height: Height at which they stand, the median over all stances [m]; the lowest of the clip if there is none.
-        spread: Between the lowest and the highest tenth of the stances' heights [m].
         slide: Mean speed over ground of the foot that slides most, while it touches [m/s].
         peak: The highest such speed of any foot in any frame [m/s].
         depth: How deep a foot sinks into the ground at most [m].
     """
 
     height: float
-    spread: float
     slide: float
     peak: float
     depth: float
@@ -58,13 +54,11 @@ def stand(clip: Clip, model: "RobotModel") -> Stand:
     places = np.stack([place for place, _, _ in poses], axis=1)
     stances = find_stances(heights, places, clip.fps)
     standing = heights[stances] if stances.any() else np.array([np.percentile(heights.min(axis=1), 5)])
-    low, middle, high = np.percentile(standing, [10, 50, 90])
     speed = np.linalg.norm(np.diff(places[:, :, :2], axis=0), axis=2) * clip.fps
     touching = (heights[:-1] < TOUCHING) & (heights[1:] < TOUCHING)
     slide = (speed * touching).sum(axis=0) / np.maximum(touching.sum(axis=0), 1)
     return Stand(
-        height=float(middle),
-        spread=float(high - low),
+        height=float(np.median(standing)),
         slide=float(slide.max()),
         peak=float((speed * touching).max()),
         depth=float(max(-heights.min(), 0.0)),
@@ -82,6 +76,4 @@ def on_ground(clip: Clip, model: "RobotModel") -> tuple[Clip, str]:
     qpos = clip.qpos.copy()
     qpos[:, 2] -= how.height
     text = f"feet stand at {1000 * how.height:+.0f} mm: the whole clip is shifted by {-1000 * how.height:+.0f} mm"
-    if how.spread > UNEVEN:
-        text += f" (but their heights differ by {1000 * how.spread:.0f} mm: is this motion on level ground?)"
     return dataclasses.replace(clip, qpos=qpos), text

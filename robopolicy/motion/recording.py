@@ -13,15 +13,14 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import NORM_TOLERANCE, Clip, estimate_cycle, misfit, velocities
-from robopolicy.motion.pose import difference, move, quat_rotate
+from robopolicy.motion.pose import difference, move
+from robopolicy.motion.quat_order import ORDERS, other, tell_order
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
-ORDERS = {"wxyz": [0, 1, 2, 3], "xyzw": [3, 0, 1, 2]}
-"""Where w, x, y, z lie in each order of a quaternion."""
-UPRIGHT, LYING = 0.8, 0.3
-"""A base whose own z axis points up by this much on average stands; by this little it lies."""
+SETTLED = "settled"
+"""Order of quaternions that are ours already: wxyz."""
 TOO_FAR = 1.5
 """Angles beyond this many times the largest of the robot's joint ranges are no radians."""
 RATE_TOLERANCE = 0.15
@@ -72,8 +71,10 @@ class Recording:
         fps: Frames per second.
         joints: Names of the joints, with or without a ``_joint`` at the end. Length J.
         position: Base position, world [m]. Shape (K, 3).
-        quat: Base quaternion wxyz. Shape (K, 4).
+        quat: Base quaternion as the file has it. Shape (K, 4).
         angles: Joint angles [rad], or [deg] if they cannot be radians. Shape (K, J).
+        order: Of the quaternions, as the layout's documents say; empty if they do not, SETTLED if they are wxyz
+            by the reader's own doing.
         loop: The file calls it a loop; believed only where its ends meet.
         joint_velocity: As the file has it [rad/s], to compare only. Shape (K, J).
         base_velocity: As the file has it, world [m/s], to compare only. Shape (K, 3).
@@ -85,6 +86,7 @@ class Recording:
     position: np.ndarray
     quat: np.ndarray
     angles: np.ndarray
+    order: str = "wxyz"
     loop: bool = False
     joint_velocity: np.ndarray | None = None
     base_velocity: np.ndarray | None = None
@@ -102,7 +104,8 @@ def to_clip(path: Path, recording: Recording, model: "RobotModel", options: Opti
         ImportNote: Angles were degrees, the file's velocities are not its positions', or its loop does not close.
 
     Raises:
-        UserError: Joints are missing or too many, a quaternion is none, frames are too few, or angles fit no unit.
+        UserError: Joints are missing or too many, a quaternion is none or in no known order, frames are too few, or
+            angles fit no unit.
     """
     counts = {len(x) for x in (recording.position, recording.quat, recording.angles)}
     if len(counts) != 1:
@@ -111,8 +114,11 @@ def to_clip(path: Path, recording: Recording, model: "RobotModel", options: Opti
         raise UserError(f"{path}: has {min(counts)} frames; a motion needs at least {FEWEST}")
     order = joint_order(path, recording.joints, model)
     scale = _radians(path, recording.angles, model, options)
+    angles = scale * recording.angles[:, order]
     quat = unit(path, recording.quat)
-    qpos = np.concatenate([recording.position, quat, scale * recording.angles[:, order]], axis=1)
+    given = "" if recording.order == SETTLED else options.quat
+    columns = ORDERS[given or _order(path, recording, quat, angles, model)]
+    qpos = np.concatenate([recording.position, quat[:, columns], angles], axis=1)
     loop, qpos = _loop(path, qpos) if recording.loop else (False, qpos)
     cycle = estimate_cycle(qpos) if loop else None
     qvel = velocities(qpos, recording.fps, cycle)
@@ -167,27 +173,22 @@ def robot_joints(path: Path, count: int, model: "RobotModel", layout: str) -> tu
     return tuple(model.joint_names)
 
 
-def wxyz(path: Path, quat: np.ndarray, documented: str, options: Options) -> np.ndarray:
-    """Quaternions in our order from the layout's, or from the one that the user gave. Shape (K, 4).
-
-    Raises:
-        UserError: In the layout's order the robot lies on its side, in the other one it stands.
-    """
-    if options.quat:
-        return quat[:, ORDERS[options.quat]]
-    other = next(order for order in ORDERS if order != documented)
-    if upright(quat[:, ORDERS[documented]]) < LYING and upright(quat[:, ORDERS[other]]) > UPRIGHT:
+def _order(path: Path, recording: Recording, quat: np.ndarray, angles: np.ndarray, model: "RobotModel") -> str:
+    """The order of the quaternions: the documented one, if the motion does not speak against it; else the motion's."""
+    if recording.order == SETTLED:
+        return "wxyz"
+    found, reason = tell_order(recording.position, quat, angles, recording.fps, model)
+    if not recording.order:
+        if not found:
+            raise UserError(f"{path}: the order of its quaternions cannot be told; say --quat wxyz or --quat xyzw")
+        note(path, f"quaternions are {found}: so {reason}")
+        return found
+    if found == other(recording.order):
         raise UserError(
-            f"{path}: read as {documented}, the order of this layout, the robot lies on its side; as {other} it "
-            f"stands: say which with --quat {documented} or --quat {other}"
+            f"{path}: its quaternions should be {recording.order}, the order of layout {recording.layout}, but as "
+            f"{found} {reason}: say which with --quat {recording.order} or --quat {found}"
         )
-    return quat[:, ORDERS[documented]]
-
-
-def upright(quat: np.ndarray) -> float:
-    """How far the base's own z axis points up, on average; 1 is upright. Quaternions wxyz (K, 4) of any length."""
-    quat = quat / np.maximum(np.linalg.norm(quat, axis=1, keepdims=True), 1e-9)
-    return float(quat_rotate(quat, np.array([0.0, 0.0, 1.0]))[:, 2].mean())
+    return recording.order
 
 
 def unit(path: Path, quat: np.ndarray) -> np.ndarray:

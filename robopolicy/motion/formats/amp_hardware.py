@@ -33,7 +33,8 @@ from robopolicy.motion.arrays import starts_with
 from robopolicy.motion.clip import Clip, estimate_cycle, misfit, velocities
 from robopolicy.motion.plant import plant_feet
 from robopolicy.motion.pose import quat_conj, quat_rotate
-from robopolicy.motion.recording import AS_WRITTEN, Options, closes, unit, wxyz
+from robopolicy.motion.quat_order import ORDERS
+from robopolicy.motion.recording import AS_WRITTEN, Options, closes, unit
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -82,7 +83,7 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     fps = options.fps or 1.0 / _frame_duration(path, data)
     if options.units == "deg":
         raise UserError(f"{path}: --units deg: this layout has angles and speeds in radians")
-    quat = unit(path, wxyz(path, frames[:, QUATERNION], "xyzw", options))
+    quat = unit(path, frames[:, QUATERNION])[:, ORDERS[options.quat or "xyzw"]]
     qpos = np.concatenate([frames[:, POSITION], quat, frames[:, ANGLES][:, order]], axis=1)
     _check_rate(path, frames, qpos, fps, order)
     loop = data.get("LoopMode") == "Wrap" and closes(qpos)

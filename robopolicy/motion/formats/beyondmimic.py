@@ -18,7 +18,8 @@ from robopolicy.motion.arrays import names, npz_fields, number, numbers, read_np
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.feet import full_qpos
 from robopolicy.motion.formats.isaaclab import body
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, joint_order, note, to_clip, wxyz
+from robopolicy.motion.quat_order import ORDERS
+from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, joint_order, note, to_clip, unit
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -51,12 +52,12 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     data = read_npz(path)
     angles = numbers(path, data, "joint_pos")
     position, quat = body(path, data, "body_pos_w", 0, 3), body(path, data, "body_quat_w", 0, 4)
-    quat = wxyz(path, quat, "wxyz", options)
+    wxyz = unit(path, quat)[:, ORDERS[options.quat or "wxyz"]]
     if "joint_names" in data:
         joints = names(path, data, "joint_names")
         angles = numbers(path, data, "joint_pos", len(joints))
     else:
-        joints = _order(path, np.concatenate([position, quat, angles], axis=1), data["body_pos_w"], model)
+        joints = _order(path, np.concatenate([position, wxyz, angles], axis=1), data["body_pos_w"], model)
     recording = Recording(
         layout="beyondmimic",
         fps=options.fps or number(path, data, "fps"),

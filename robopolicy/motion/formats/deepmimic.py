@@ -19,16 +19,16 @@ from robopolicy.errors import UserError
 from robopolicy.motion.arrays import numbers, starts_with
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.pose import quat_conj, quat_exp, quat_mul, quat_slerp
+from robopolicy.motion.quat_order import ORDERS, upright
 from robopolicy.motion.recording import (
     AS_WRITTEN,
-    ORDERS,
+    SETTLED,
     Options,
     Recording,
     note,
     robot_joints,
     to_clip,
     unit,
-    upright,
 )
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
         joints=robot_joints(path, joints, model, "DeepMimic"),
         position=rows[:, :3],
         quat=rows[:, 3:7],
+        order=SETTLED,
         angles=rows[:, 7:],
         loop=data["Loop"] == "wrap",
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from robopolicy.errors import UserError
 from robopolicy.motion.arrays import number, numbers, read_pickle, starts_with
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, robot_joints, to_clip, wxyz
+from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, robot_joints, to_clip
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -46,7 +46,8 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
         fps=options.fps or number(path, data, "fps"),
         joints=robot_joints(path, angles.shape[1], model, "GMR"),
         position=numbers(path, data, "root_pos", 3),
-        quat=wxyz(path, numbers(path, data, "root_rot", 4), "xyzw", options),
+        quat=numbers(path, data, "root_rot", 4),
+        order="xyzw",
         angles=angles,
     )
     return to_clip(path, recording, model, options)

@@ -13,7 +13,7 @@ import numpy as np
 from robopolicy.errors import UserError
 from robopolicy.motion.arrays import names, npz_fields, number, numbers, read_npz
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, note, to_clip, wxyz
+from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, note, to_clip
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -48,7 +48,7 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
         fps=options.fps or number(path, data, "fps"),
         joints=joints,
         position=body(path, data, "body_positions", base, 3),
-        quat=wxyz(path, body(path, data, "body_rotations", base, 4), "wxyz", options),
+        quat=body(path, data, "body_rotations", base, 4),
         angles=numbers(path, data, "dof_positions", len(joints)),
         joint_velocity=None if velocity is None else numbers(path, data, "dof_velocities", len(joints)),
         base_velocity=None if linear is None else body(path, data, "body_linear_velocities", base, 3),

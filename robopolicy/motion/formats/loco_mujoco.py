@@ -16,7 +16,7 @@ from robopolicy.errors import UserError
 from robopolicy.motion.arrays import npz_fields, numbers, read_npz
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.pose import quat_exp, quat_mul
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, note, to_clip
+from robopolicy.motion.recording import AS_WRITTEN, SETTLED, Options, Recording, note, to_clip
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -70,6 +70,7 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
         joints=joints,
         position=position,
         quat=quat,
+        order=SETTLED,
         angles=angles,
         joint_velocity=velocity,
     )

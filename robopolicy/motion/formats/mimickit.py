@@ -14,7 +14,7 @@ from robopolicy.errors import UserError
 from robopolicy.motion.arrays import number, numbers, read_pickle, starts_with
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.pose import quat_exp
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, robot_joints, to_clip
+from robopolicy.motion.recording import AS_WRITTEN, SETTLED, Options, Recording, robot_joints, to_clip
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -57,6 +57,7 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
         joints=robot_joints(path, frames.shape[1] - 6, model, "MimicKit"),
         position=frames[:, :3],
         quat=np.asarray(quat_exp(frames[:, 3:6])),
+        order=SETTLED,
         angles=frames[:, 6:],
         loop=bool(data["loop_mode"]),
     )
