@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = clip.add_subparsers(metavar="ACTION", required=True)
     for name, text in (
         ("import", "read a mocap file"),
+        ("retarget", "carry a robot's motion over to another robot"),
         ("check", "name a clip's defects"),
         ("show", "describe a clip"),
     ):
@@ -100,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("file", type=Path)
         action.add_argument("--robot", required=name != "show", help="robot the motion is for")
         if name != "check":
-            action.add_argument("--output", type=Path, required=name == "import", help="file to write")
+            action.add_argument("--output", type=Path, required=name in ("import", "retarget"), help="file to write")
+        if name == "retarget":
+            action.add_argument("--from", dest="source", required=True, help="robot whose motion the file is")
         if name == "import":
             action.add_argument("--layout", default="", help="the file's layout; by default recognised by its content")
             action.add_argument("--fps", type=float, metavar="F", help="frames per second, where the file does not say")
@@ -194,6 +197,9 @@ def _clip(arguments: argparse.Namespace) -> int:
         commands.import_clip(
             arguments.file, arguments.robot, arguments.output, arguments.layout, options, arguments.lock_feet
         )
+        return 0
+    if arguments.action == "retarget":
+        commands.retarget_file(arguments.file, arguments.source, arguments.robot, arguments.output)
         return 0
     if arguments.action == "check":
         return commands.check_clip(arguments.file, arguments.robot)

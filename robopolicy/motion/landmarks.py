@@ -22,6 +22,7 @@ class Landmarks:
         height: Height of ``base`` over the ground when the body stands [m].
         feet: Point at the middle of each sole, world [m]; z = 0 where it stands. Shape (K, F, 3).
         soles: Rotation of each sole, or None for ball feet and bare points. Shape (K, F, 4).
+        sole: Length of a sole [m]; 0 for ball feet and bare points.
         neutral: Where each foot stands under ``base`` at rest, x and y in the heading frame [m]. Shape (F, 2).
         knees: World [m], or None. Shape (K, F, 3).
         chest: Rotation, or None. Shape (K, 4).
@@ -39,6 +40,7 @@ class Landmarks:
     height: float
     feet: np.ndarray
     soles: np.ndarray | None
+    sole: float
     neutral: np.ndarray
     knees: np.ndarray | None = None
     chest: np.ndarray | None = None

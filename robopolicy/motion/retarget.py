@@ -17,7 +17,7 @@ from robopolicy.motion.clip import Clip, estimate_cycle, velocities
 from robopolicy.motion.footlock import FootLock, lock_feet_report
 from robopolicy.motion.ik import SOLVER
 from robopolicy.motion.landmarks import Landmarks
-from robopolicy.motion.pose import heading, quat_conj, quat_mul, quat_rotate, rotate2
+from robopolicy.motion.pose import heading, quat_conj, quat_exp, quat_log, quat_mul, quat_rotate, rotate2
 from robopolicy.motion.robot_body import RobotBody
 from robopolicy.motion.roles import Mapping
 
@@ -98,7 +98,15 @@ def _fitted(source: Landmarks, body: RobotBody) -> Landmarks:
     knees = None if source.knees is None else scale * source.knees
     if knees is not None:
         knees[:, :, :2] += feet[:, :, :2] - scale * source.feet[:, :, :2]
-    return dataclasses.replace(source, base=scale * source.base, height=body.height, feet=feet, knees=knees)
+    soles = source.soles
+    if soles is not None and body.sole > 0:
+        # On a sole that is longer for its leg the same tilt would lift heel and toe too high: keep their scaled height.
+        level = quat_exp(heading(soles)[..., None] * np.array([0.0, 0.0, 1.0]))
+        tilt = quat_log(quat_mul(quat_conj(level), soles))
+        soles = quat_mul(level, quat_exp(min(1.0, scale * source.sole / body.sole) * tilt))
+    return dataclasses.replace(
+        source, base=scale * source.base, height=body.height, feet=feet, soles=soles, knees=knees
+    )
 
 
 def _average(values: np.ndarray, half: int) -> np.ndarray:
@@ -184,10 +192,10 @@ class _Solver:
         for i, foot in enumerate(body.order):
             site = mj.site(body.model.foot_sites[foot]).name
             place = want.feet[:, i] + np.array([0.0, 0.0, body.lift[i]])
-            turned = body.flat[i] and want.soles is not None
+            sole = want.soles[:, i] if body.flat[i] and want.soles is not None else None
             roll = COSTS["foot"][1] if body.roll[i] else 0.0  # a leg of five joints cannot choose its sole's roll
-            rotation = [roll, COSTS["foot"][1], COSTS["foot"][1]] if turned else 0.0
-            self._add(site, "site", place, want.soles[:, i] if turned else None, COSTS["foot"][0], rotation)
+            rotation = [roll, COSTS["foot"][1], COSTS["foot"][1]] if sole is not None else 0.0
+            self._add(site, "site", place, sole, COSTS["foot"][0], rotation)
         if want.knees is not None and len(body.order) == 2:
             self._add_knees(name)
         if body.chest >= 0 and want.chest is not None:

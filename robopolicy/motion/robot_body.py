@@ -26,6 +26,7 @@ class RobotBody:
         flat: Whether each foot is a sole. Length F.
         roll: Whether each leg can choose its sole's roll. Length F.
         lift: Height of each foot's site over its lowest point at home [m]. Shape (F,).
+        sole: Length of a sole [m]; 0 for balls.
         knees: Body of each knee. Shape (F,).
         chest, head: Bodies, or -1.
         arms: Bodies of shoulder, elbow and hand, left and right, or None. Shape (2, 3).
@@ -80,6 +81,7 @@ class RobotBody:
             self.shoulders = quat_rotate(to_trunk, data.xpos[self.arms[:, 0]] - data.xpos[trunk])
             ends = data.xpos[self.arms]
             self.arm_lengths = np.linalg.norm(np.diff(ends, axis=1), axis=2)
+        self.sole = max(2 * float(mj.geom_aabb[g, 3]) for g in feet.geoms[0]) if all(self.flat) else 0.0
         self.lift = sites[self.order, 2] - ground
 
     def axes(self, body: int, turn: np.ndarray) -> np.ndarray:
@@ -113,6 +115,7 @@ class RobotBody:
             height=self.height,
             feet=feet,
             soles=continuous(soles) if all(self.flat) else None,
+            sole=self.sole,
             neutral=self.neutral,
             knees=places[:, self.knees],
             chest=self._landmark_turn(turns, self.chest),

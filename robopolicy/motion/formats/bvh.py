@@ -195,14 +195,14 @@ def _motion(lines: _Lines, channels: int) -> tuple[np.ndarray, float]:
     if words[0].lower() != "frames:" or len(words) != 2 or not words[1].isdigit():
         raise lines.error(f"'Frames: N' should come here, not {' '.join(words)!r}")
     count = int(words[1])
+    if count < 2:
+        raise lines.error(f"the file has {count} frames; a motion needs at least 2")
     words = lines.next("Frame Time:")
     if [w.lower() for w in words[:2]] != ["frame", "time:"]:
         raise lines.error(f"'Frame Time: SECONDS' should come here, not {' '.join(words)!r}")
     frame_time = float(lines.numbers(words[2:], 1, "Frame Time")[0])
     if frame_time <= 0:
         raise lines.error(f"Frame Time is {frame_time:g} s; it must be positive")
-    if count < 2:
-        raise lines.error(f"the file has {count} frames; a motion needs at least 2")
     rows = [lines.numbers(lines.next(f"frame {k} of {count}"), channels, f"frame {k}") for k in range(count)]
     if any(line.strip() for line in lines.lines[lines.number :]):
         lines.number += 1
