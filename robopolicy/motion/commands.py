@@ -65,20 +65,21 @@ def import_clip(
 def _settle(clip: Clip, model: "RobotModel", lock: bool | None) -> Clip:
     """The clip with its feet on the ground, and at rest there; says what was done."""
     from robopolicy.motion.footlock import lock_feet_report
-    from robopolicy.motion.ground import on_ground, stand
+    from robopolicy.motion.ground import on_ground
 
-    clip, shifted = on_ground(clip, model)
-    if shifted:
-        print(f"note: {shifted}")
-    how = stand(clip, model)
+    grounded, how = on_ground(clip, model)
+    if how.shift:
+        print(f"note: feet stand at {-1000 * how.shift:+.0f} mm, by which the whole clip is shifted")
     if lock is None and how.restless:
         print(
-            f"note: feet slide at {100 * how.slide:.1f} cm/s on average and sink in by up to {1000 * how.depth:.0f} mm"
+            f"note: feet slide at {100 * how.slide:.1f} cm/s on average, {100 * how.peak:.0f} cm/s at most, and sink in by "
+            f"up to {1000 * how.depth:.0f} mm"
         )
-    if how.restless if lock is None else lock:
-        clip, report = lock_feet_report(clip, model, ground=False)
-        print(f"note: {report} (--no-lock-feet leaves them)")
-    return clip
+    if not (how.restless if lock is None else lock):
+        return grounded
+    locked, report = lock_feet_report(clip, model)  # finds its own ground, under the feet that it holds
+    print(f"note: {report} (--no-lock-feet leaves them)")
+    return locked
 
 
 def retarget_file(file: str | Path, source: str, robot: str, output: str | Path) -> Clip:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.footlock import find_stances
 from robopolicy.motion.legs import Leg
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
+SLOW = 0.5
+"""A foot that moves slower than this may stand [m/s]."""
 SHIFT = 0.001
 """Feet that stand this near the ground are on it [m]."""
 TOUCHING = 0.005
@@ -27,16 +28,16 @@ DEPTH = 0.01
 
 @dataclass(frozen=True)
 class Stand:
-    """How the feet of a clip stand.
+    """How the feet of a clip stand, after it was shifted in height.
 
     Attributes:
-        height: Height at which they stand, the median over all stances [m]; the lowest of the clip if there is none.
+        shift: What was added to the base's height, so that the feet stand on the ground [m].
         slide: Mean speed over ground of the foot that slides most, while it touches [m/s].
         peak: The highest such speed of any foot in any frame [m/s].
         depth: How deep a foot sinks into the ground at most [m].
     """
 
-    height: float
+    shift: float
     slide: float
     peak: float
     depth: float
@@ -47,33 +48,39 @@ class Stand:
         return self.slide > SLIDE or self.peak > PEAK or self.depth > DEPTH
 
 
-def stand(clip: Clip, model: "RobotModel") -> Stand:
-    """Measure how a clip's feet stand; its joints are in the robot's order."""
+def on_ground(clip: Clip, model: "RobotModel") -> tuple[Clip, Stand]:
+    """The clip shifted in height, all frames by one number, so that its feet stand on the ground; and how they do.
+
+    A clip that is within a millimetre is left alone. Its joints are in the robot's order.
+    """
     poses = [Leg(model, foot).forward(clip.qpos[:, :7], clip.qpos[:, 7:]) for foot in range(len(model.foot_sites))]
     heights = np.stack([low for _, _, low in poses], axis=1)
     places = np.stack([place for place, _, _ in poses], axis=1)
-    stances = find_stances(heights, places, clip.fps)
-    standing = heights[stances] if stances.any() else np.array([np.percentile(heights.min(axis=1), 5)])
+    height = _ground_height(heights, places, clip.fps)
+    shift = -height if abs(height) >= SHIFT else 0.0
+    heights = heights + shift
     speed = np.linalg.norm(np.diff(places[:, :, :2], axis=0), axis=2) * clip.fps
     touching = (heights[:-1] < TOUCHING) & (heights[1:] < TOUCHING)
     slide = (speed * touching).sum(axis=0) / np.maximum(touching.sum(axis=0), 1)
-    return Stand(
-        height=float(np.median(standing)),
+    how = Stand(
+        shift=shift,
         slide=float(slide.max()),
         peak=float((speed * touching).max()),
         depth=float(max(-heights.min(), 0.0)),
     )
+    return _shifted(clip, shift) if shift else clip, how
 
 
-def on_ground(clip: Clip, model: "RobotModel") -> tuple[Clip, str]:
-    """The clip shifted in height, all frames by one number, so that its feet stand on the ground; and what was done.
+def _ground_height(heights: np.ndarray, places: np.ndarray, fps: float) -> float:
+    """Height of the ground [m]: the median of the lowest foot's, over the frames in which that foot is slow."""
+    lowest = heights.argmin(axis=1)[:, None]
+    speed = np.linalg.norm(np.gradient(places, 1 / fps, axis=0), axis=2)
+    slow = np.take_along_axis(speed, lowest, axis=1)[:, 0] < SLOW
+    low = np.take_along_axis(heights, lowest, axis=1)[:, 0]
+    return float(np.median(low[slow]) if slow.any() else np.percentile(low, 5))
 
-    A clip that is within a millimetre is left alone, and the text empty.
-    """
-    how = stand(clip, model)
-    if abs(how.height) < SHIFT:
-        return clip, ""
+
+def _shifted(clip: Clip, shift: float) -> Clip:
     qpos = clip.qpos.copy()
-    qpos[:, 2] -= how.height
-    text = f"feet stand at {1000 * how.height:+.0f} mm: the whole clip is shifted by {-1000 * how.height:+.0f} mm"
-    return dataclasses.replace(clip, qpos=qpos), text
+    qpos[:, 2] += shift
+    return dataclasses.replace(clip, qpos=qpos)
