@@ -7,6 +7,7 @@ Last, feet are locked in their stances (:mod:`robopolicy.motion.footlock`).
 """
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import mink
@@ -18,6 +19,7 @@ from robopolicy.motion.footlock import FootLock, lock_feet_report
 from robopolicy.motion.ik import SOLVER
 from robopolicy.motion.landmarks import Landmarks
 from robopolicy.motion.pose import heading, quat_conj, quat_exp, quat_log, quat_mul, quat_rotate, rotate2
+from robopolicy.motion.recording import ImportNote
 from robopolicy.motion.robot_body import RobotBody
 from robopolicy.motion.roles import Mapping
 
@@ -44,13 +46,26 @@ def retarget(motion: "SkeletonMotion", model: "RobotModel", mapping: Mapping | N
         model: The robot, with two feet or four.
         mapping: What is not found by usual names; by default from ``retarget.toml`` beside the robot.
 
+    Warns:
+        ImportNote: The scale, what is not known of the head, and what locking the feet changed.
+
     Raises:
         UserError: Joints that are needed are not found, or one has two legs and the other four.
     """
     from robopolicy.motion.anatomy import landmarks_of
 
     mapping = mapping or Mapping.of_robot(model)
-    return to_robot(landmarks_of(motion, mapping), model, mapping)[0]
+    landmarks = landmarks_of(motion, mapping)
+    clip, locked = to_robot(landmarks, model, mapping)
+    body = RobotBody(model, mapping)
+    text = (
+        f"scaled by {body.height / landmarks.height:.3f}, because its hips stand {landmarks.height:.2f} m high and "
+        f"those of robot {model.robot.name!r} {body.height:.2f} m; {locked}"
+    )
+    if body.head >= 0 and landmarks.head is not None:
+        text += "; its head is taken to face where its chest does, on average over the clip"
+    warnings.warn(f"{motion.name}: {text}", ImportNote, stacklevel=3)
+    return clip
 
 
 def retarget_clip(clip: Clip, source: "RobotModel", model: "RobotModel") -> Clip:
@@ -92,9 +107,9 @@ def _fitted(source: Landmarks, body: RobotBody) -> Landmarks:
     yaw = np.unwrap(heading(source.turn))
     steady = _average(yaw, round(SMOOTH_HEADING * source.fps))
     feet = scale * source.feet
+    # Under the robot's hips the feet stand as its home has them: wider, say, or further ahead.
     extra = body.neutral - scale * source.neutral
     feet[:, :, :2] += rotate2(steady[:, None], np.broadcast_to(extra, (len(source), *extra.shape)))
-    # The robot's home may put its hips in front of or behind its feet: let the hips keep the source's path.
     knees = None if source.knees is None else scale * source.knees
     if knees is not None:
         knees[:, :, :2] += feet[:, :, :2] - scale * source.feet[:, :, :2]

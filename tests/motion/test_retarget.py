@@ -119,8 +119,16 @@ def test_import_from_the_command_line(bvh, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "read in cm" in out
     assert "layout bvh" in out
+    assert "scaled by 0.3" in out
+    assert "stances" in out
     assert "warning" not in out
     assert main(["clip", "check", str(tmp_path / "w.npz"), "--robot", "droid"]) == 0
+
+
+def test_options_of_other_layouts_are_refused(bvh, droid):
+    with pytest.raises(UserError, match="--quat and --units are not for BVH"):
+        formats.read(bvh, droid, formats.Options(units="deg"))
+    assert formats.read(bvh, droid, formats.Options(fps=60.0)).fps == 60
 
 
 # ---- names

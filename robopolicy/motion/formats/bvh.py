@@ -55,9 +55,13 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     """The file's motion retargeted to the robot, its feet locked to the ground.
 
     Raises:
-        UserError: The file is broken (the message has the line), or its joints or the robot cannot be matched.
+        UserError: The file is broken (the message has the line), its joints or the robot cannot be matched, or an
+            option is not for this layout.
     """
     from robopolicy.motion.retarget import retarget
+
+    if options.quat or options.units:
+        raise UserError(f"{path}: --quat and --units are not for BVH, which has degrees only")
 
     return retarget(load(path, options.fps), model)
 

@@ -53,6 +53,9 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     """
     from robopolicy.motion.retarget import retarget
 
+    if options.quat or options.units:
+        raise UserError(f"{path}: --quat and --units are not for dog keypoints, which has points only")
+
     return retarget(load(path, options), model)
 
 
