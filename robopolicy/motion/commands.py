@@ -68,14 +68,14 @@ def _settle(clip: Clip, model: "RobotModel", lock: bool | None) -> Clip:
     from robopolicy.motion.ground import on_ground
 
     grounded, how = on_ground(clip, model)
-    if how.shift:
-        print(f"note: feet stand at {-1000 * how.shift:+.0f} mm, by which the whole clip is shifted")
     if lock is None and how.restless:
         print(
-            f"note: feet slide at {100 * how.slide:.1f} cm/s on average, {100 * how.peak:.0f} cm/s at most, and sink in by "
-            f"up to {1000 * how.depth:.0f} mm"
+            f"note: feet slide at {100 * how.slide:.1f} cm/s on average, {100 * how.peak:.0f} cm/s at most, and sink "
+            f"in by up to {1000 * how.depth:.0f} mm"
         )
     if not (how.restless if lock is None else lock):
+        if how.shift:
+            print(f"note: feet stand at {-1000 * how.shift:+.0f} mm, by which the whole clip is shifted")
         return grounded
     locked, report = lock_feet_report(clip, model)  # finds its own ground, under the feet that it holds
     print(f"note: {report} (--no-lock-feet leaves them)")

@@ -95,11 +95,11 @@ class _Reader(pickle.Unpickler):
         if (numpy, name) == (".multiarray", "_reconstruct"):
             return lambda *_: _Array()
         if (numpy, name) == (".multiarray", "scalar"):
-            return _scalar
+            return lambda *parts: _scalar(*parts)
         if (numpy, name) == (".numeric", "_frombuffer"):
-            return _from_buffer
+            return lambda *parts: _from_buffer(*parts)
         if (module, name) == ("_codecs", "encode"):
-            return _latin
+            return lambda *parts: _latin(*parts)
         if name == "bytes" and module in ("builtins", "__builtin__"):
             return lambda: b""  # how old protocols write empty bytes; with an argument it would be an error
         if (module, name) == ("collections", "OrderedDict"):

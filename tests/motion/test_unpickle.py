@@ -165,7 +165,11 @@ def test_a_pickle_cannot_change_the_reader():
     spoil = pickle.PROTO + b"\x04" + b"cnumpy\ndtype\n" + b"N}\x8c\x0c__setstate__cnumpy\nndarray\ns\x86b."
     with pytest.raises(RefusedPickleError):
         loads(spoil)
+    spoil = b"\x80\x04c_codecs\nencode\nN}\x8c\x0c__defaults__)s\x86b."
+    with pytest.raises(RefusedPickleError):
+        loads(spoil)
     np.testing.assert_array_equal(loads(pickle.dumps(np.arange(3))), [0, 1, 2])
+    assert loads(b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00a\x85R.") == b"a"  # its default is still there
 
 
 def test_the_same_part_a_billion_times_costs_nothing():
