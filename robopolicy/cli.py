@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from robopolicy.clip_cli import add_actions
 from robopolicy.errors import NonFiniteError, UserError
 
 _TRAIN_HELP = """train a task: robopolicy train TASK [flags]
@@ -17,21 +18,6 @@ setting.
     robopolicy train droid_walk --seconds 600 --run runs/walk
     robopolicy train --resume runs/walk --seconds 1200     go on with a run
     robopolicy train --config runs/walk/config.json        the same run again"""
-
-
-_GAIT_FLAGS = (
-    ("speed", "vx", "forward [m/s]"),
-    ("sideways", "vy", "to the left [m/s]"),
-    ("turn", "wz", "to the left [rad/s]"),
-    ("period", "period", "of a cycle [s]"),
-    ("duty", "duty", "share of the cycle that a foot is on the ground"),
-    ("step-height", "step_height", "how high a foot is lifted [m]"),
-    ("height", "height", "mean height of the base [m]"),
-    ("sway", "sway", "swing of the base to the standing side [m]"),
-    ("bounce", "bounce", "rise of the base over the standing foot; negative: the knees give [m]"),
-    ("lean", "pitch", "pitch of the base, positive nose down [rad]"),
-    ("toe", "toe", "pitch of the sole in mid-swing, positive toe up [rad]"),
-)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -116,43 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     clip = commands.add_parser("clip", help="import, make, check or show a motion clip")
     actions = clip.add_subparsers(metavar="ACTION", required=True)
-    for name, text in (
-        ("import", "read a mocap file"),
-        ("check", "name a clip's defects"),
-        ("show", "describe a clip or a keyframe file, and film it"),
-    ):
-        action = actions.add_parser(name, help=text, description=text)
-        action.set_defaults(run_command=_clip, action=name)
-        if name == "check":
-            action.add_argument("files", nargs="+", metavar="FILE", help="clips, folders of clips, or names of ours")
-            action.add_argument(
-                "--fix", type=Path, metavar="OUTPUT", help="repair into this .npz; a folder for several"
-            )
-            action.add_argument("--json", action="store_true", help="print one JSON object")
-        else:
-            action.add_argument("file", type=Path)
-        action.add_argument("--robot", required=name != "show", help="robot the motion is for")
-        if name != "check":
-            action.add_argument("--output", type=Path, required=name == "import", help="file to write")
-        if name == "show":
-            action.add_argument("--watch", action="store_true", help="draw it again whenever the file is saved")
-        if name == "import":
-            action.add_argument("--layout", default="", help="the file's layout; by default recognised by its content")
-            action.add_argument("--fps", type=float, metavar="F", help="frames per second, where the file does not say")
-            action.add_argument("--quat", default="", help="order of its quaternions: wxyz or xyzw")
-            action.add_argument("--units", default="", help="of its joint angles: rad or deg")
-            action.add_argument(
-                "--lock-feet",
-                action=argparse.BooleanOptionalAction,
-                help="hold feet at rest while they stand; by default where they slide or sink in",
-            )
-    gait = actions.add_parser("gait", help="make a walking clip", description="make a walking clip from a few numbers")
-    gait.set_defaults(run_command=_gait)
-    gait.add_argument("--robot", required=True, help="robot the motion is for")
-    gait.add_argument("--output", type=Path, required=True, help="file to write")
-    gait.add_argument("--style", help="walk, trot, pace, bound, or a character of the robot's own")
-    for flag, field, text in _GAIT_FLAGS:
-        gait.add_argument(f"--{flag}", type=float, dest=field, metavar="X", help=text)
+    add_actions(actions)
     return parser
 
 
@@ -251,34 +201,6 @@ def _compare(arguments: argparse.Namespace) -> int:
         _print(found[0] if len(found) == 1 else {"scan": found}, True)
         return 0
     print("\n\n".join(table(values) for values in found))
-    return 0
-
-
-def _clip(arguments: argparse.Namespace) -> int:
-    from robopolicy.motion import commands
-    from robopolicy.motion.recording import Options
-
-    if arguments.action == "import":
-        options = Options(fps=arguments.fps, quat=arguments.quat, units=arguments.units)
-        commands.import_clip(
-            arguments.file, arguments.robot, arguments.output, arguments.layout, options, arguments.lock_feet
-        )
-        return 0
-    if arguments.action == "check":
-        from robopolicy.motion.check.command import check_clips
-
-        return check_clips(arguments.files, arguments.robot, arguments.fix, arguments.json)
-    from robopolicy.motion.show import show_clip
-
-    show_clip(arguments.file, arguments.robot, arguments.output, arguments.watch)
-    return 0
-
-
-def _gait(arguments: argparse.Namespace) -> int:
-    from robopolicy.motion.gait_command import make_gait
-
-    numbers = {field: getattr(arguments, field) for _, field, _ in _GAIT_FLAGS}
-    make_gait(arguments.robot, arguments.output, arguments.style, numbers)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``robopolicy clip import | check``: what the command line calls. ``clip show`` is in `robopolicy.motion.show`."""
+"""``robopolicy clip import | retarget``: what the command line calls."""
 
 import warnings
 from pathlib import Path
@@ -82,11 +82,39 @@ def _settle(clip: Clip, model: "RobotModel", lock: bool | None) -> Clip:
     return locked
 
 
-def check_clip(file: str | Path, robot: str) -> int:
-    """Name every defect of one clip; see :func:`robopolicy.motion.check.command.check_clips`."""
-    from robopolicy.motion.check.command import check_clips
+def retarget_file(file: str | Path, source: str, robot: str, output: str | Path) -> Clip:
+    """Carry a robot's motion over to another robot, write it as a clip, and say what is wrong with it.
 
-    return check_clips([file], robot)
+    Args:
+        file: A clip of the source robot, by path or name, or a motion file of any known layout for it.
+        source: Name or path of the robot that the motion is of.
+        robot: Name or path of the robot that it is for.
+        output: The ``.npz`` to write.
+
+    Returns:
+        The clip.
+
+    Raises:
+        UserError: The file, the robots or the output cannot be used.
+    """
+    from robopolicy.motion.check import check
+    from robopolicy.motion.retarget import to_robot
+    from robopolicy.motion.robot_body import RobotBody
+
+    mover, model = _compile(source), _compile(robot)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        motion, what = _read(_path(file, mover), mover, "", AS_WRITTEN)
+    for warning in caught:
+        print(f"{'note' if issubclass(warning.category, ImportNote) else 'warning'}: {warning.message}")
+    clip, locked = to_robot(RobotBody(mover).landmarks(motion), model)
+    clip.save(output)
+    print(f"{file}: {what}; {len(clip)} frames, from {mover.robot.name} to {model.robot.name}")
+    print(f"note: {locked}")
+    for defect in check(clip, model):
+        print(f"warning: {defect}")
+    print(f"wrote {output}")
+    return clip
 
 
 def summary(clip: Clip, model: "RobotModel") -> str:

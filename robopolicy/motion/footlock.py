@@ -36,7 +36,7 @@ BLEND = 0.4
 """The correction goes over from one stance to the next, or fades out, in at most this time [s]."""
 CLEARANCE = 0.008
 """Least height of a foot that is not in stance and moves [m] ..."""
-HURRY = (0.05, 0.12)
+HURRY = (0.05, 0.11)
 """... at the second of these speeds over ground; none at the first [m/s]."""
 REACH = 0.001
 """The base is lowered where a stance is further out of reach than this [m]."""

@@ -31,6 +31,7 @@ class Leg:
     Attributes:
         joints: Places of its joints in contract order, from the hip down. Shape (L,).
         flat: Whether the foot is a sole, whose rotation counts, or a ball.
+        knee: Which of its joints is the knee: the one that changes most how far the leg reaches.
     """
 
     def __init__(self, model: "RobotModel", foot: int, margin: float = 0.005) -> None:
@@ -179,7 +180,7 @@ class Leg:
             end = anchors[-1] if self.flat else site
             reach.append(np.linalg.norm(end - anchors[0], axis=1))
             angles.append(q[:, i])
-        knee = int(np.argmax([np.ptp(r) for r in reach]))
+        self.knee = knee = int(np.argmax([np.ptp(r) for r in reach]))
         straight = angles[knee][np.argmax(reach[knee])]
         if straight < self._home[knee]:
             self._low[knee] = max(self._low[knee], straight + margin)

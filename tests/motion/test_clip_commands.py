@@ -7,20 +7,21 @@ import numpy as np
 import pytest
 
 from robopolicy.errors import UserError
+from robopolicy.motion.check.command import check_clips
 from robopolicy.motion.clip import Clip, load_clips
-from robopolicy.motion.commands import check_clip, import_clip
+from robopolicy.motion.commands import import_clip
 from robopolicy.motion.show import show_clip
 
 
 def test_check_says_clean_or_names_defects(tmp_path, capsys):
-    assert check_clip("walk_forward_0.20", "droid") == 0
+    assert check_clips(["walk_forward_0.20"], "droid") == 0
     assert "clean" in capsys.readouterr().out
     clip = load_clips("droid", "walk_forward_0.20")[0]
     qpos, qvel = clip.qpos.copy(), clip.qvel.copy()
     qvel[:, 6:] *= 2
     qpos[:, 2] -= 0.05
     dataclasses.replace(clip, qpos=qpos, qvel=qvel).save(tmp_path / "bad.npz")
-    assert check_clip(tmp_path / "bad.npz", "droid") == 1
+    assert check_clips([tmp_path / "bad.npz"], "droid") == 1
     out = capsys.readouterr().out
     assert "velocity: joint velocity is 2.00 times" in out
     assert "penetration: l_foot" in out
@@ -32,21 +33,21 @@ def test_check_lists_nan_and_norms_instead_of_stopping(tmp_path, capsys):
     qpos = clip.qpos.copy()
     qpos[17, 8] = np.nan
     dataclasses.replace(clip, qpos=qpos).save(tmp_path / "nan.npz")
-    assert check_clip(tmp_path / "nan.npz", "droid") == 1
+    assert check_clips([tmp_path / "nan.npz"], "droid") == 1
     assert "not a number: qpos has NaN or infinity in columns 8 [1 frames: 17]" in capsys.readouterr().out
 
 
 def test_unreadable_and_foreign_files_are_user_errors(tmp_path):
     (tmp_path / "text.npz").write_text("no")
     with pytest.raises(UserError, match=r"text\.npz"):
-        check_clip(tmp_path / "text.npz", "droid")
+        check_clips([tmp_path / "text.npz"], "droid")
     load_clips("droid", "stand_idle")[0].save(tmp_path / "droid.npz")
     with pytest.raises(UserError, match="does not fit robot 'go2'"):
-        check_clip(tmp_path / "droid.npz", "go2")
+        check_clips([tmp_path / "droid.npz"], "go2")
     with pytest.raises(UserError, match="unknown clip 'sprint'"):
-        check_clip("sprint", "droid")
+        check_clips(["sprint"], "droid")
     with pytest.raises(UserError, match="unknown robot 'drone'"):
-        check_clip("stand", "drone")
+        check_clips(["stand"], "drone")
 
 
 def test_show_summarises(tmp_path, capsys):
@@ -68,7 +69,7 @@ def test_import_writes_a_clip_that_checks_clean(tmp_path, data_dir, capsys):
     assert "layout amp_hardware; 492 frames at 47.62 per second, 10.31 s, open" in out
     assert "warning" not in out
     assert Clip.load(output).robot == "go2"
-    assert check_clip(output, "go2") == 0
+    assert check_clips([output], "go2") == 0
 
 
 def test_import_tells_a_wrong_rate(tmp_path, data_dir, capsys):

@@ -1,0 +1,102 @@
+"""``robopolicy clip ...``: its actions and their flags; what they do is in ``robopolicy/motion``."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+GAIT_FLAGS = (
+    ("speed", "vx", "forward [m/s]"),
+    ("sideways", "vy", "to the left [m/s]"),
+    ("turn", "wz", "to the left [rad/s]"),
+    ("period", "period", "of a cycle [s]"),
+    ("duty", "duty", "share of the cycle that a foot is on the ground"),
+    ("step-height", "step_height", "how high a foot is lifted [m]"),
+    ("height", "height", "mean height of the base [m]"),
+    ("sway", "sway", "swing of the base to the standing side [m]"),
+    ("bounce", "bounce", "rise of the base over the standing foot; negative: the knees give [m]"),
+    ("lean", "pitch", "pitch of the base, positive nose down [rad]"),
+    ("toe", "toe", "pitch of the sole in mid-swing, positive toe up [rad]"),
+)
+"""Flag, field of a gait, and help."""
+
+
+def add_actions(actions: Any) -> None:
+    """Add every action to the subparsers of ``robopolicy clip``."""
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=text, description=text)
+        action.set_defaults(run_command=run)
+        return action
+
+    reading = add("import", _import, "read a motion file of another project, or a keyframe file")
+    reading.add_argument("file", type=Path)
+    reading.add_argument("--robot", required=True, help="robot the motion is for")
+    reading.add_argument("--output", type=Path, required=True, help="file to write")
+    reading.add_argument("--layout", default="", help="the file's layout; by default recognised by its content")
+    reading.add_argument("--fps", type=float, metavar="F", help="frames per second, where the file does not say")
+    reading.add_argument("--quat", default="", help="order of its quaternions: wxyz or xyzw")
+    reading.add_argument("--units", default="", help="of its joint angles: rad or deg")
+    reading.add_argument(
+        "--lock-feet",
+        action=argparse.BooleanOptionalAction,
+        help="hold feet at rest while they stand; by default where they slide or sink in",
+    )
+    retarget = add("retarget", _retarget, "carry a robot's motion over to another robot")
+    retarget.add_argument("file", type=Path)
+    retarget.add_argument("--from", dest="source", required=True, help="robot whose motion the file is")
+    retarget.add_argument("--robot", required=True, help="robot the motion is for")
+    retarget.add_argument("--output", type=Path, required=True, help="file to write")
+    check = add("check", _check, "name the defects of clips, and repair them")
+    check.add_argument("files", nargs="+", metavar="FILE", help="clips, folders of clips, or names of ours")
+    check.add_argument("--robot", required=True, help="robot the motion is for")
+    check.add_argument("--fix", type=Path, metavar="OUTPUT", help="repair into this .npz; a folder for several")
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+    show = add("show", _show, "describe a clip or a keyframe file, and film it")
+    show.add_argument("file", type=Path)
+    show.add_argument("--robot", help="robot the motion is for; by default the one that the file names")
+    show.add_argument("--output", type=Path, help="film (.mp4) or sheet of pictures (.png) to write")
+    show.add_argument("--watch", action="store_true", help="draw it again whenever the file is saved")
+    gait = add("gait", _gait, "make a walking clip from a few numbers")
+    gait.add_argument("--robot", required=True, help="robot the motion is for")
+    gait.add_argument("--output", type=Path, required=True, help="file to write")
+    gait.add_argument("--style", help="walk, trot, pace, bound, or a character of the robot's own")
+    for flag, field, text in GAIT_FLAGS:
+        gait.add_argument(f"--{flag}", type=float, dest=field, metavar="X", help=text)
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion.commands import import_clip
+    from robopolicy.motion.recording import Options
+
+    options = Options(fps=arguments.fps, quat=arguments.quat, units=arguments.units)
+    import_clip(arguments.file, arguments.robot, arguments.output, arguments.layout, options, arguments.lock_feet)
+    return 0
+
+
+def _retarget(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion.commands import retarget_file
+
+    retarget_file(arguments.file, arguments.source, arguments.robot, arguments.output)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion.check.command import check_clips
+
+    return check_clips(arguments.files, arguments.robot, arguments.fix, arguments.json)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion.show import show_clip
+
+    show_clip(arguments.file, arguments.robot, arguments.output, arguments.watch)
+    return 0
+
+
+def _gait(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion.gait_command import make_gait
+
+    numbers = {field: getattr(arguments, field) for _, field, _ in GAIT_FLAGS}
+    make_gait(arguments.robot, arguments.output, arguments.style, numbers)
+    return 0
