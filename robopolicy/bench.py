@@ -10,16 +10,46 @@ import torch
 from mujoco.batch import Batch
 
 from robopolicy.env.env import Env
+from robopolicy.host_syncs import host_syncs_per_step
 from robopolicy.learn.graph import Graphed
 from robopolicy.learn.threads import usable_cores
 from robopolicy.sim.make import make_simulation
-from robopolicy.task import load_task
+from robopolicy.task import Task, load_task
 from robopolicy.train import Options, Trainer
+
+
+class Loop:
+    """A training whose parts can be run, and timed, one by one.
+
+    Args:
+        task: What to learn.
+        device: As for a training.
+
+    Attributes:
+        env: The robots.
+        model: The learner; ``model.train()`` is the update.
+    """
+
+    def __init__(self, task: Task, device: str) -> None:
+        trainer = Trainer(task, Options(steps=2**62, device=device))
+        trainer.warm_start()
+        self.env, self.model = trainer.env, trainer.model
+        _, self._callback = self.model._setup_learn(2**62, None)
+        self.model.tune_threads()
+
+    def collect(self) -> None:
+        """A rollout."""
+        self.model.collect_rollouts(self.model.env, self._callback, self.model.rollout_buffer, self.model.n_steps)
+
+    def step_environment(self) -> None:
+        """The environment alone, as often as in a rollout and under the latest one's actions."""
+        for action in self.model.rollout_buffer.samples.action:
+            self.model._step_env(action)
 
 
 def bench(
     name: str, num_envs: int | None = None, seconds: float = 30.0, device: str = "auto", quiet: bool = False
-) -> dict[str, float | str]:
+) -> dict[str, float | str | None]:
     """Measure the bare engine, the environment, collecting, learning, and the whole training loop, in turns.
 
     Every turn measures all of them one after the other, so that a neighbour's load hits them alike; the figures are
@@ -38,16 +68,14 @@ def bench(
         engine, with positions and velocities of bodies brought up to the state after the step, which is what a reward
         reads), ``env_steps_per_s`` (the environment under given actions), ``collect_steps_per_s`` (environment and
         policy), ``learn_steps_per_s`` (the updates alone), ``train_steps_per_s`` (all); and ``env_ratio``,
-        ``collect_ratio``, ``train_ratio`` against the bare engine.
+        ``collect_ratio``, ``train_ratio`` against the bare engine. On a GPU also ``host_syncs_per_step``: how often an
+        environment step makes the host wait.
     """
     task = load_task(name)
     if num_envs is not None:
         task.num_envs = num_envs
-    trainer = Trainer(task, Options(steps=2**62, device=device))
-    trainer.warm_start()
-    model, env = trainer.model, trainer.env
-    _, callback = model._setup_learn(2**62, None)
-    model.tune_threads()
+    loop = Loop(task, device)
+    model, env = loop.model, loop.env
     controls: list[torch.Tensor] = []
     physics = env.sim.step
 
@@ -60,23 +88,16 @@ def bench(
         env.sim.step = recorded  # type: ignore[method-assign]
     engine = _bare_batch(env) if isinstance(env.sim.state_dict().get("state"), torch.Tensor) else _bare_warp(env)
 
-    def collect() -> None:
-        model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
-
-    def step_environment() -> None:
-        for action in model.rollout_buffer.samples.action:
-            model._step_env(action)
-
     turns: list[list[float]] = []
     counts_from = time.perf_counter() + seconds
     while time.perf_counter() < counts_from + seconds or len(turns) < 3:
         controls.clear()
         before = env.sim.state_dict()
-        collecting, learning = _time(collect), _time(model.train)
+        collecting, learning = timed(loop.collect), timed(model.train)
         if time.perf_counter() > counts_from:
             under = controls[:] or [env.ctrl.clone()] * model.n_steps
             bare = [engine(before, under, current) for current in (False, True)]
-            turns.append([*bare, _time(step_environment), collecting, learning, collecting + learning])
+            turns.append([*bare, timed(loop.step_environment), collecting, learning, collecting + learning])
             if not quiet:
                 print(f"\rturn {len(turns)}", end="", file=sys.stderr, flush=True)
     if not quiet:
@@ -85,8 +106,10 @@ def bench(
     names = ("raw", "current", "env", "collect", "learn", "train")
     speeds = env.num_envs * model.n_steps / np.median(times, axis=0)
     shares = np.median(times[:, :1] / times, axis=0)
-    found: dict[str, float | str] = {f"{n}_steps_per_s": float(v) for n, v in zip(names, speeds, strict=True)}
+    found: dict[str, float | str | None] = {f"{n}_steps_per_s": float(v) for n, v in zip(names, speeds, strict=True)}
     found |= {f"{n}_ratio": float(v) for n, v in zip(names, shares, strict=True) if n in ("env", "collect", "train")}
+    if not on_cpu:
+        found["host_syncs_per_step"] = host_syncs_per_step(model._step_env, model.rollout_buffer.samples.action)
     return found | {
         "num_envs": env.num_envs,
         "device": str(env.device) if not on_cpu else f"{usable_cores()} CPU cores",
@@ -109,7 +132,7 @@ def _bare_batch(env: Env) -> Callable[[dict[str, torch.Tensor], list[torch.Tenso
                 target[:] = ctrl.numpy()
                 batch.step(nstep=env.substeps, stage=stage.value)
 
-        return _time(steps)
+        return timed(steps)
 
     return run
 
@@ -131,12 +154,12 @@ def _bare_warp(env: Env) -> Callable[[dict[str, torch.Tensor], list[torch.Tensor
                 sim.bind("ctrl").copy_(ctrl)
                 (current if up_to_date else bare)()
 
-        return _time(steps)
+        return timed(steps)
 
     return run
 
 
-def _time(work: Callable[[], object]) -> float:
+def timed(work: Callable[[], object]) -> float:
     """How long it takes [s], until the device is done."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -19,6 +19,21 @@ setting.
     robopolicy train --config runs/walk/config.json        the same run again"""
 
 
+_GAIT_FLAGS = (
+    ("speed", "vx", "forward [m/s]"),
+    ("sideways", "vy", "to the left [m/s]"),
+    ("turn", "wz", "to the left [rad/s]"),
+    ("period", "period", "of a cycle [s]"),
+    ("duty", "duty", "share of the cycle that a foot is on the ground"),
+    ("step-height", "step_height", "how high a foot is lifted [m]"),
+    ("height", "height", "mean height of the base [m]"),
+    ("sway", "sway", "swing of the base to the standing side [m]"),
+    ("bounce", "bounce", "rise of the base over the standing foot; negative: the knees give [m]"),
+    ("lean", "pitch", "pitch of the base, positive nose down [rad]"),
+    ("toe", "toe", "pitch of the sole in mid-swing, positive toe up [rad]"),
+)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0 done, 1 found defects or disagreement, 2 a mistake."""
     argv = sys.argv[1:] if argv is None else argv
@@ -72,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = add("eval", _eval, "judge a policy over fresh episodes")
     evaluate.add_argument("target", type=Path, help="run folder or policy.onnx")
     evaluate.add_argument("--episodes", type=int, default=256, help="how many (default 256)")
+    evaluate.add_argument("--style", type=float, default=1.0, metavar="W", help="style weight to ask for (default 1)")
     evaluate.add_argument("--seed", type=int, default=12345, help="seed of the episodes")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     style = add("style", _style, "show whether the clips shaped the motion: tests, pictures, a film, one report")
@@ -91,17 +107,19 @@ def _parser() -> argparse.ArgumentParser:
     listing = add("list", _list, "show the tasks, robots and clips that exist")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     bench = add("bench", _bench, "measure speed: the bare engine, collecting, and the whole training loop")
-    bench.add_argument("task", help="task name or path")
+    bench.add_argument("task", nargs="?", help="task name or path; not with --compare")
     bench.add_argument("--num-envs", type=int, nargs="+", default=[None], help="robots at once, or several to compare")
+    bench.add_argument("--compare", action="store_true", help="train a Go1 in turns with mjlab instead: ours / theirs")
+    bench.add_argument("--peer-python", metavar="FILE", help="interpreter of another environment, which has mjlab")
     bench.add_argument("--seconds", type=float, default=30.0, help="how long to train first, and then to measure [s]")
     bench.add_argument("--device", default="auto", help="auto, cpu, cuda or warp-cpu")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
-    clip = commands.add_parser("clip", help="import, check or show a motion clip")
+    clip = commands.add_parser("clip", help="import, make, check or show a motion clip")
     actions = clip.add_subparsers(metavar="ACTION", required=True)
     for name, text in (
         ("import", "read a mocap file"),
         ("check", "name a clip's defects"),
-        ("show", "describe a clip"),
+        ("show", "describe a clip or a keyframe file, and film it"),
     ):
         action = actions.add_parser(name, help=text, description=text)
         action.set_defaults(run_command=_clip, action=name)
@@ -109,6 +127,25 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--robot", required=name != "show", help="robot the motion is for")
         if name != "check":
             action.add_argument("--output", type=Path, required=name == "import", help="file to write")
+        if name == "show":
+            action.add_argument("--watch", action="store_true", help="draw it again whenever the file is saved")
+        if name == "import":
+            action.add_argument("--layout", default="", help="the file's layout; by default recognised by its content")
+            action.add_argument("--fps", type=float, metavar="F", help="frames per second, where the file does not say")
+            action.add_argument("--quat", default="", help="order of its quaternions: wxyz or xyzw")
+            action.add_argument("--units", default="", help="of its joint angles: rad or deg")
+            action.add_argument(
+                "--lock-feet",
+                action=argparse.BooleanOptionalAction,
+                help="hold feet at rest while they stand; by default where they slide or sink in",
+            )
+    gait = actions.add_parser("gait", help="make a walking clip", description="make a walking clip from a few numbers")
+    gait.set_defaults(run_command=_gait)
+    gait.add_argument("--robot", required=True, help="robot the motion is for")
+    gait.add_argument("--output", type=Path, required=True, help="file to write")
+    gait.add_argument("--style", help="walk, trot, pace, bound, or a character of the robot's own")
+    for flag, field, text in _GAIT_FLAGS:
+        gait.add_argument(f"--{flag}", type=float, dest=field, metavar="X", help=text)
     return parser
 
 
@@ -135,7 +172,7 @@ def _eval(arguments: argparse.Namespace) -> int:
         raise UserError(f"--episodes must be at least 1, got {arguments.episodes}")
     _one_torch_thread()
     task, act = load_actor(arguments.target)
-    result = vars(evaluate(task, act, arguments.episodes, arguments.seed))
+    result = vars(evaluate(task, act, arguments.episodes, arguments.seed, style=arguments.style))
     _print(result, arguments.json)
     return 0
 
@@ -179,6 +216,10 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
+    if arguments.compare:
+        return _compare(arguments)
+    if arguments.task is None or arguments.peer_python is not None:
+        raise UserError("bench takes a task, or --compare with --peer-python FILE; see robopolicy bench --help")
     from robopolicy.bench import bench
 
     found = [bench(arguments.task, n, arguments.seconds, arguments.device, arguments.json) for n in arguments.num_envs]
@@ -190,15 +231,45 @@ def _bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(arguments: argparse.Namespace) -> int:
+    if arguments.task is not None:
+        raise UserError(
+            f"bench --compare has its own task, a Go1 that follows a velocity: leave out {arguments.task!r}"
+        )
+    from robopolicy.compare import compare, table
+
+    python, seconds, device, quiet = arguments.peer_python, arguments.seconds, arguments.device, arguments.json
+    found = [compare(python, n, seconds, device, quiet) for n in arguments.num_envs]
+    if arguments.json:
+        _print(found[0] if len(found) == 1 else {"scan": found}, True)
+        return 0
+    print("\n\n".join(table(values) for values in found))
+    return 0
+
+
 def _clip(arguments: argparse.Namespace) -> int:
     from robopolicy.motion import commands
+    from robopolicy.motion.recording import Options
 
     if arguments.action == "import":
-        commands.import_clip(arguments.file, arguments.robot, arguments.output)
+        options = Options(fps=arguments.fps, quat=arguments.quat, units=arguments.units)
+        commands.import_clip(
+            arguments.file, arguments.robot, arguments.output, arguments.layout, options, arguments.lock_feet
+        )
         return 0
     if arguments.action == "check":
         return commands.check_clip(arguments.file, arguments.robot)
-    commands.show_clip(arguments.file, arguments.robot, arguments.output)
+    from robopolicy.motion.show import show_clip
+
+    show_clip(arguments.file, arguments.robot, arguments.output, arguments.watch)
+    return 0
+
+
+def _gait(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion.gait_command import make_gait
+
+    numbers = {field: getattr(arguments, field) for _, field, _ in _GAIT_FLAGS}
+    make_gait(arguments.robot, arguments.output, arguments.style, numbers)
     return 0
 
 

@@ -31,7 +31,8 @@ class Evaluation:
         velocity_rmse_mps: RMSE of the base's velocity in its heading frame, 1 s moving average, against the command.
         yaw_rmse_radps: The same of the turning speed.
         survival: Share of the episodes without a fall.
-        style_distance: Fréchet distance to the held-out half of the task's clips.
+        style_distance: Fréchet distance to the held-out half of the task's clips; of several styles the mean.
+        style_distances: The same by style, each under its own label, where there are several.
         episodes: How many.
         reward: Mean task reward per episode.
         return_std: Its deviation between episodes.
@@ -41,12 +42,15 @@ class Evaluation:
     yaw_rmse_radps: float | None
     survival: float
     style_distance: float | None
+    style_distances: dict[str, float] | None
     episodes: int
     reward: float
     return_std: float
 
 
-def evaluate(task: Task, act: Act, episodes: int = 256, seed: int = 12345, seconds: float | None = None) -> Evaluation:
+def evaluate(
+    task: Task, act: Act, episodes: int = 256, seed: int = 12345, seconds: float | None = None, style: float = 1.0
+) -> Evaluation:
     """Run every episode once, with randomization, noise and pushes as in training, one command each.
 
     Args:
@@ -55,11 +59,14 @@ def evaluate(task: Task, act: Act, episodes: int = 256, seed: int = 12345, secon
         episodes: How many; each has its own robot and its own command from the whole range.
         seed: Seed of all of it, apart from those of training.
         seconds: Length of an episode [s]; by default the task's.
+        style: How much of the style the policy is told to have, where it can be told; several styles take turns.
     """
     env = Env(task, num_envs=episodes, seed=seed)
     env.reset(stagger=False)
     spread = replace(task.command, zero=0.0, single=0.0, from_clips=0.0)
-    command = spread.draw(episodes, env.generator)
+    label = torch.arange(episodes) % max(len(env.channels.styles), 1)
+    drawn = spread.draw(episodes, env.generator)
+    command = env.channels.tell(drawn, label, torch.full((episodes,), style))
     steps = env.max_episode_steps if seconds is None else round(seconds / env.control_dt)
     steps = min(steps, env.max_episode_steps)
     total = torch.zeros(episodes)
@@ -82,15 +89,21 @@ def evaluate(task: Task, act: Act, episodes: int = 256, seed: int = 12345, secon
         if counted.any():
             velocity_rmse = float(error[..., :2].square().sum(-1)[counted].mean().sqrt())
             yaw_rmse = float(error[..., 2].square()[counted].mean().sqrt())
-    distance = None
-    if task.prior.clips:
-        late = torch.stack(features)[settled:][alive_all[settled:]]
-        distance = style_distance(task, env, late.double().numpy())
+    distances: dict[str, float | None] = {}
+    if task.prior.patterns:
+        held_out = load_reference(task.prior, env.robot, task.control_dt, half="held-out")
+        late, lived = torch.stack(features)[settled:], alive_all[settled:]
+        for i, name in enumerate(env.channels.styles or ("",)):
+            rows = held_out.label == i if env.channels.styles else slice(None)
+            rollouts = late[lived & (label == i)].double().numpy()
+            distances[name] = style_distance(held_out.qpos[rows], held_out.qvel[rows], rollouts)
+    known = [d for d in distances.values() if d is not None]
     return Evaluation(
         velocity_rmse_mps=velocity_rmse,
         yaw_rmse_radps=yaw_rmse,
         survival=float(alive_all[-1].float().mean()),
-        style_distance=distance,
+        style_distance=sum(known) / len(known) if known else None,
+        style_distances={n: d for n, d in distances.items() if d is not None} if len(distances) > 1 else None,
         episodes=episodes,
         reward=float(total.mean()),
         return_std=float(total.std(unbiased=False)),
@@ -125,10 +138,9 @@ def style_features(qpos: Tensor, qvel: Tensor) -> Tensor:
     return torch.cat((qpos[..., 7:], -rotation[..., 2, :], base_velocity, qvel[..., 3:6], qvel[..., 6:]), dim=-1)
 
 
-def style_distance(task: Task, env: Env, rollouts: np.ndarray) -> float | None:
-    """Fréchet distance of rollouts (M, D) to the held-out half of the clips, in the clips' own deviations."""
-    held_out = load_reference(task.prior, env.robot, task.control_dt, half="held-out")
-    reference = style_features(held_out.qpos.double(), held_out.qvel.double()).numpy()
+def style_distance(qpos: Tensor, qvel: Tensor, rollouts: np.ndarray) -> float | None:
+    """Fréchet distance of rollouts (M, D) to clips (K, nq), (K, nv), in the clips' own deviations."""
+    reference = style_features(qpos.double(), qvel.double()).numpy()
     if len(rollouts) < 2:
         return None
     mean, std = reference.mean(0), np.maximum(reference.std(0), 1e-3)

@@ -132,7 +132,8 @@ def build_contract(task: Task, robot: RobotModel, origin: Origin, mjcf: str) -> 
         ContractError: The contract contradicts itself.
     """
     velocities = tuple(v if np.isfinite(v) else None for v in robot.velocity_limit.tolist())
-    low, high = (tuple(float(bounds[i]) for bounds in task.command.ranges.values()) for i in (0, 1))
+    told = task.channels
+    low, high = (tuple(float(bounds[i]) for bounds in told.ranges.values()) for i in (0, 1))
     return c.Contract(
         schema=c.SCHEMA,
         task=origin.task,
@@ -151,7 +152,7 @@ def build_contract(task: Task, robot: RobotModel, origin: Origin, mjcf: str) -> 
         delays={"action_delay_s": action_delay(task)},
         imu=imu_of(robot),
         observations=tuple(observation(name, o, task, robot) for name, o in task.observations.items()),
-        command=c.Command(tuple(task.command.names), low, high, command_units(task)),
+        command=c.Command(tuple(told.names), low, high, command_units(task), told.default),
         score=score_of(task, robot),
         hashes=c.Hashes(origin.config, origin.clips, hashlib.sha256(mjcf.encode()).hexdigest(), origin.code_version),
         versions=origin.versions,
@@ -177,7 +178,7 @@ def observation(name: str, o: Observation, task: Task, robot: RobotModel) -> c.O
         "angular_velocity": 3,
         "projected_gravity": 3,
         "gait_phase": 2,
-        "command": len(task.command.names),
+        "command": len(task.channels.names),
     }
     term = o.function.__name__
     return c.Observation(
@@ -221,11 +222,11 @@ def command_units(task: Task) -> tuple[str, ...]:
     Raises:
         UserError: One has none.
     """
-    units = VELOCITY_UNITS | getattr(task.command, "units", {})
+    units = VELOCITY_UNITS | task.command.units
     for name in task.command.names:
         if name not in units:
             raise UserError(f"command channel {name!r} has no unit; say so: Command(units={{{name!r}: 'rad'}})")
-    return tuple(units[name] for name in task.command.names)
+    return tuple(units.get(name, "1") for name in task.channels.names)
 
 
 def score_of(task: Task, robot: RobotModel) -> c.Score:
@@ -282,7 +283,7 @@ def record_reference(env: Env, policy: RobotPolicy, score: c.Score) -> dict[str,
     Every robot starts at rest in its home pose and keeps one command from the task's ranges.
     """
     steps = round(SECONDS / env.control_dt)
-    command = env.task.command.draw(env.num_envs, torch.Generator(env.device).manual_seed(0))
+    command, _ = env.channels.draw(env.num_envs, torch.Generator(env.device).manual_seed(0))
     env.hold_command(command)
     obs = env.reset(stagger=False)["actor"].clone()
     start = {"eval_qpos0": env.qpos.clone(), "eval_qvel0": env.qvel.clone()}

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import tyro
 from torch import Tensor
 
+from robopolicy.env.channels import Channels
 from robopolicy.env.command import Command
 from robopolicy.env.state import State
 from robopolicy.errors import UserError
@@ -165,6 +166,11 @@ class Task:
     joint_noise: float = 0.1
     """Half width of the noise on the first pose of an episode [rad]."""
 
+    @property
+    def channels(self) -> Channels:
+        """All that the policy is told: the command, and what it needs to know of the style."""
+        return Channels(self.command, self.prior.labels, self.prior.active and self.prior.adjustable)
+
     def validate(self) -> None:
         """Check the settings against each other.
 
@@ -178,6 +184,11 @@ class Task:
             raise UserError(f"num_envs is {self.num_envs}; it must be at least 1")
         if not 0 <= self.prior.weight <= 1:
             raise UserError(f"prior.weight is {self.prior.weight}; it must be between 0 and 1")
+        if self.prior.clips and self.prior.styles:
+            raise UserError("prior.clips and prior.styles are both given; name all clips in prior.styles")
+        for label in self.prior.styles:
+            if not label.isidentifier():
+                raise UserError(f"prior.styles: {label!r} is no name for a style: letters, digits and _ only")
         if self.prior.active and self.prior.see_command and not self.command.is_velocity:
             raise UserError(
                 f"prior.see_command needs the channels vx, vy, wz; the command has {', '.join(self.command.names)}"

@@ -73,7 +73,7 @@ class Trainer:
         self.env = Env(task, seed=seed, reference=self.reference, **where)
         self.prior = None
         if self.reference is not None:
-            self.prior = MotionPrior(task.prior, self.reference, self.env, options.seed, ranks)
+            self.prior = MotionPrior(task.prior, self.env.reference or self.reference, self.env, options.seed, ranks)
         self.model = PPO(env=self.env, config=task.ppo, prior=self.prior, ranks=ranks, seed=seed, progress=self.done)
         ranks.share(self.model.policy)
         self.elapsed = 0.0

@@ -19,7 +19,7 @@ CLIPS = {"droid": ("walk_forward_0.20", "turn_left_0.60", "stand_idle"), "go2": 
 def shipped(name: str, **changes) -> Task:
     """A task of ours with its prior cut down to few clips, and other changes."""
     task = load_task(name)
-    prior = replace(task.prior, clips=CLIPS[task.robot])
+    prior = replace(task.prior, clips=CLIPS[task.robot], styles={})
     return replace(task, **{"prior": prior, **changes})
 
 

@@ -115,7 +115,7 @@ def test_list_is_quick_and_one_json_object():
         ("train nope", ["unknown task 'nope'", "droid_walk", "go2_velocity"]),
         ("train nope.py", ["no task file 'nope.py'"]),
         ("train --seed 3", ["the task comes first"]),
-        ("train go2_velocity --robot nope", ["unknown robot 'nope'", "droid, go2"]),
+        ("train go2_velocity --robot nope", ["unknown robot 'nope'", "droid, g1, go2"]),
         ("train go2_velocity --prior.clips nope", ["unknown clip 'nope'", "trot_in_place"]),
         ("train go2_velocity --num-env 3", ["--num-env", "did you mean --num-envs?"]),
         ("train go2_velocity --ppo.horizon abc", ["--ppo.horizon", "abc"]),
@@ -139,6 +139,11 @@ def test_list_is_quick_and_one_json_object():
         ("clip check nope --robot droid", ["unknown clip 'nope'"]),
         ("clip check happy_nod", ["--robot"]),
         ("bench nope", ["unknown task 'nope'"]),
+        ("bench", ["a task", "--compare with --peer-python"]),
+        ("bench go2_velocity --peer-python python3", ["--compare with --peer-python"]),
+        ("bench go2_velocity --compare --peer-python python3", ["leave out 'go2_velocity'"]),
+        ("bench --compare", ["--compare needs --peer-python", "pip install mjlab"]),
+        ("bench --compare --peer-python nope/python", ["no interpreter 'nope/python'"]),
     ],
 )
 def test_a_mistake_is_one_line(mistake, argv, words):
@@ -413,6 +418,7 @@ def test_bench_prints_speeds_and_shares(device, capfd):
     for values in found:
         speed = {name: values[f"{name}_steps_per_s"] for name in SPEEDS}
         assert min(speed.values()) > 0
+        assert "host_syncs_per_step" not in values  # it is a GPU that one waits for
         assert speed["train"] < speed["collect"]
         assert speed["train"] < speed["learn"]
         for name in ("env", "collect", "train"):

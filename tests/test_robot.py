@@ -14,27 +14,44 @@ from robopolicy.mjcf import FLOOR
 from robopolicy.robot import Robot, RobotModel, Servo, list_robots, load_robot
 
 LEG = ("hip_yaw", "hip_roll", "hip_pitch", "knee", "ankle")
+G1_LEG = ("hip_pitch", "hip_roll", "hip_yaw", "knee", "ankle_pitch", "ankle_roll")
+G1_ARM = ("shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow", "wrist_roll", "wrist_pitch", "wrist_yaw")
 JOINTS = {
     "droid": (
         *(f"l_{j}" for j in LEG),
         *(f"r_{j}" for j in LEG),
         *("neck_pitch", "head_pitch", "head_yaw", "head_roll"),
     ),
+    "g1": (
+        *(f"{side}_{j}_joint" for side in ("left", "right") for j in G1_LEG),
+        *(f"waist_{j}_joint" for j in ("yaw", "roll", "pitch")),
+        *(f"{side}_{j}_joint" for side in ("left", "right") for j in G1_ARM),
+    ),
     "go2": tuple(f"{leg}_{j}" for leg in ("FL", "FR", "RL", "RR") for j in ("hip", "thigh", "calf")),
 }
-FEET = {"droid": ("l_foot", "r_foot"), "go2": ("FL_foot", "FR_foot", "RL_foot", "RR_foot")}
-BASE_MASS = {"droid": 6.34, "go2": 6.921}
-MASS = {"droid": 17.74, "go2": 15.205}
-HEIGHT = {"droid": 0.3285, "go2": 0.318}
+FEET = {
+    "droid": ("l_foot", "r_foot"),
+    "g1": ("l_foot", "r_foot"),
+    "go2": ("FL_foot", "FR_foot", "RL_foot", "RR_foot"),
+}
+SIDES = {"droid": [("l_", "r_")], "g1": [("left_", "right_")], "go2": [("FL_", "FR_"), ("RL_", "RR_")]}
+BASE = {"droid": "base", "g1": "pelvis", "go2": "base"}
+BASE_MASS = {"droid": 6.34, "g1": 3.813, "go2": 6.921}
+MASS = {"droid": 17.74, "g1": 33.341, "go2": 15.205}
+HEIGHT = {"droid": 0.3285, "g1": 0.7842, "go2": 0.318}
+RADIUS = {"droid": 0.0, "g1": 0.0, "go2": 0.022}
+"""Height of a foot's site over the floor when it stands [m]."""
+SOLE = {"droid": 0.0825, "g1": 0.0925, "go2": 0.0}
+"""Half a sole's length [m]."""
 
 
-@pytest.fixture(scope="module", params=["droid", "go2"])
+@pytest.fixture(scope="module", params=["droid", "g1", "go2"])
 def ours(request: pytest.FixtureRequest) -> tuple[str, RobotModel]:
     return request.param, load_robot(request.param).compile()
 
 
 def test_our_robots_are_listed():
-    assert list_robots() == ["droid", "go2"]
+    assert list_robots() == ["droid", "g1", "go2"]
 
 
 def test_joints_masses_limits_and_sites_are_those_of_the_sheet(ours: tuple[str, RobotModel]):
@@ -45,7 +62,7 @@ def test_joints_masses_limits_and_sites_are_those_of_the_sheet(ours: tuple[str, 
     np.testing.assert_array_equal(mj.actuator_trnid[:, 0], [mj.joint(j).id for j in JOINTS[name]])
     np.testing.assert_array_equal(model.qpos_adr, 7 + np.arange(mj.nu))
     np.testing.assert_array_equal(model.dof_adr, 6 + np.arange(mj.nu))
-    assert mj.body(model.base_body).name == "base"
+    assert mj.body(model.base_body).name == BASE[name]
     assert mj.body_mass[model.base_body] == pytest.approx(BASE_MASS[name])
     assert mj.body_mass.sum() == pytest.approx(MASS[name], rel=0.02)
     assert [mj.site(i).name for i in model.foot_sites] == list(FEET[name])
@@ -60,8 +77,7 @@ def test_joints_masses_limits_and_sites_are_those_of_the_sheet(ours: tuple[str, 
 
 def test_left_and_right_mirror_each_other(ours: tuple[str, RobotModel]):
     name, model = ours
-    pairs = [("l_", "r_")] if name == "droid" else [("FL_", "FR_"), ("RL_", "RR_")]
-    for left, right in pairs:
+    for left, right in SIDES[name]:
         for joint in (j for j in model.joint_names if j.startswith(left)):
             a, b = model.joint_names.index(joint), model.joint_names.index(joint.replace(left, right))
             bodies = [model.mj.jnt_bodyid[model.mj.joint(model.joint_names[k]).id] for k in (a, b)]
@@ -109,9 +125,9 @@ def test_at_home_the_feet_stand_on_the_floor_and_it_holds_itself_up(ours: tuple[
     assert len(clearance) == len(FEET[name])
     assert np.abs(clearance).max() < 0.002
     down = data.site_xpos[model.foot_sites, 2]
-    np.testing.assert_allclose(down, 0.0 if name == "droid" else 0.022, atol=0.002)
+    np.testing.assert_allclose(down, RADIUS[name], atol=0.002)
     # the centre of mass is over the feet
-    half = 0.0825 if name == "droid" else 0.0
+    half = SOLE[name]
     places = data.site_xpos[model.foot_sites, :2]
     com = data.subtree_com[model.base_body, :2]
     assert (places.min(axis=0) - half < com).all()
@@ -125,6 +141,19 @@ def test_at_home_the_feet_stand_on_the_floor_and_it_holds_itself_up(ours: tuple[
     bodies = mj.geom_bodyid[data.contact.geom]
     assert set(bodies.flatten()) <= {0, *model.foot_bodies}
     assert (bodies.min(axis=1) == 0).all()
+
+
+def test_the_g1_stands_for_seconds_under_its_servos():
+    """Their stiffness alone, without feedback, carries more than its weight times height."""
+    model = load_robot("g1").compile()
+    data = mujoco.MjData(model.mj)
+    data.qpos[:], data.ctrl[:] = model.home_qpos, model.default_pose
+    for _ in range(1000):
+        mujoco.mj_step(model.mj, data)
+    assert data.xmat[model.base_body, 8] > 0.995
+    assert data.qpos[2] > 0.99 * model.home_qpos[2]
+    assert np.abs(data.qvel).max() < 0.1
+    assert np.abs(data.xmat[model.foot_bodies, 8]).min() > 0.999
 
 
 @pytest.mark.parametrize("friction", [0.2, 0.7, 1.9])
@@ -149,7 +178,7 @@ def test_the_clearance_sensor_is_the_feets_distance_to_the_floor(ours: tuple[str
     for lift in (0.01, 0.05, 0.3, -0.004):
         data.qpos[2] = model.home_qpos[2] + lift
         mujoco.mj_forward(model.mj, data)
-        soles = data.site_xpos[model.foot_sites, 2] - (0.022 if name == "go2" else 0.0)
+        soles = data.site_xpos[model.foot_sites, 2] - RADIUS[name]
         np.testing.assert_allclose(data.sensordata[model.clearance_adr], np.minimum(soles, 0.1), atol=1e-6)
 
 
@@ -273,7 +302,7 @@ def test_a_home_outside_the_joints_range_is_a_mistake(tmp_path: Path):
 
 
 def test_unknown_robots_are_refused_with_what_exists(tmp_path: Path):
-    with pytest.raises(UserError, match=r"unknown robot 'drod'; known: droid, go2; .*menagerie:NAME"):
+    with pytest.raises(UserError, match=r"unknown robot 'drod'; known: droid, g1, go2; .*menagerie:NAME"):
         load_robot("drod")
     with pytest.raises(UserError, match=r"no robot file '.*nobody\.py'"):
         load_robot(str(tmp_path / "nobody.py"))
@@ -385,6 +414,43 @@ def test_menagerie_robots_compile_and_stand(name: str, joints: int):
     assert (data.sensordata[model.clearance_adr] < 0.02).all()
     assert data.ncon > 0
     assert mj.opt.timestep == 0.005
+
+
+def inertias(mj: mujoco.MjModel) -> np.ndarray:
+    """Of each body, in its own axes [kg m^2]. Shape (nbody, 3, 3)."""
+    axes = np.empty((mj.nbody, 9))
+    for i, quat in enumerate(mj.body_iquat):
+        mujoco.mju_quat2Mat(axes[i], quat)
+    axes = axes.reshape(-1, 3, 3)
+    return axes * mj.body_inertia[:, None, :] @ axes.transpose(0, 2, 1)
+
+
+@pytest.mark.usefixtures("menagerie")
+def test_our_g1_is_the_menageries():
+    """Names, order, ranges, masses, inertias; and where feet and hands are in any pose."""
+    ours, other = load_robot("g1").compile(ground=False), OTHERS["g1"].compile(ground=False, visual=False)
+    assert ours.joint_names == other.joint_names
+    names = [ours.mj.body(i).name for i in range(1, ours.mj.nbody)]
+    assert names == [other.mj.body(i).name for i in range(1, other.mj.nbody)]
+    np.testing.assert_allclose(ours.lower, other.lower, atol=1e-4)
+    np.testing.assert_allclose(ours.upper, other.upper, atol=1e-4)
+    np.testing.assert_allclose(ours.mj.jnt_axis, other.mj.jnt_axis, atol=1e-9)
+    np.testing.assert_allclose(ours.mj.body_mass, other.mj.body_mass, atol=1e-4)
+    np.testing.assert_allclose(ours.mj.body_ipos, other.mj.body_ipos, atol=1e-4)
+    for i, (a, b) in enumerate(zip(inertias(ours.mj), inertias(other.mj), strict=True)):
+        assert np.abs(a - b).max() <= 0.06 * np.trace(b), other.mj.body(i).name
+    links = [name for name in names if name.endswith(("ankle_roll_link", "wrist_yaw_link")) or name == "torso_link"]
+    assert len(links) == 5
+    rng = np.random.default_rng(0)
+    for pose in rng.uniform(ours.lower, ours.upper, (50, 29)):
+        a, b = (mujoco.MjData(model.mj) for model in (ours, other))
+        a.qpos[7:], b.qpos[7:] = pose, pose
+        a.qpos[:7], b.qpos[:7] = [0, 0, 1, 1, 0, 0, 0], [0, 0, 1, 1, 0, 0, 0]
+        mujoco.mj_kinematics(ours.mj, a)
+        mujoco.mj_kinematics(other.mj, b)
+        for link in links:
+            np.testing.assert_allclose(a.body(link).xpos, b.body(link).xpos, atol=5e-4, err_msg=link)
+            np.testing.assert_allclose(a.body(link).xmat, b.body(link).xmat, atol=1e-3, err_msg=link)
 
 
 @pytest.mark.usefixtures("menagerie")

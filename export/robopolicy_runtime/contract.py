@@ -9,12 +9,13 @@ import dataclasses
 import json
 import math
 import types
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from robopolicy_runtime.errors import ContractError
 
-SCHEMA = 1
+SCHEMA = 2
 
 JOINT_TERMS = ("joint_position", "joint_velocity", "last_action")
 TERMS = ("angular_velocity", "projected_gravity", "command", *JOINT_TERMS, "gait_phase")
@@ -89,12 +90,28 @@ class Observation:
 
 @dataclass(frozen=True)
 class Command:
-    """What the policy is told to do: C numbers with names, units and the ranges it was trained on."""
+    """What the policy is told to do: C numbers with names, units and the ranges it was trained on.
+
+    ``default`` is what it is told where nobody says anything. A channel ``style`` says how much of its style the policy
+    shall have, from 0 to 1, and of the channels ``style_NAME`` the wanted style's is 1 and the others are 0.
+    """
 
     names: tuple[str, ...]
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     units: tuple[str, ...]
+    default: tuple[float, ...]
+
+    def fill(self, values: Mapping[str, float]) -> tuple[float, ...]:
+        """A whole command from some of its channels by name; the others keep their default.
+
+        Raises:
+            ContractError: There is no such channel.
+        """
+        for name in values:
+            if name not in self.names:
+                raise ContractError(f"no command channel {name!r}; this policy has: {', '.join(self.names)}")
+        return tuple(float(values.get(name, value)) for name, value in zip(self.names, self.default, strict=True))
 
 
 @dataclass(frozen=True)
@@ -337,7 +354,8 @@ def _check(c: Contract) -> None:
         _refuse("contract.imu.position", f"has {len(c.imu.position)} entries, not 3")
 
     commands = len(c.command.names)
-    for field, values in (("lower", c.command.lower), ("upper", c.command.upper), ("units", c.command.units)):
+    for field in ("lower", "upper", "units", "default"):
+        values = getattr(c.command, field)
         if len(values) != commands:
             _refuse(f"contract.command.{field}", f"has {len(values)} entries for {commands} names")
     _check_order("contract.command", c.command.names, c.command.lower, c.command.upper)

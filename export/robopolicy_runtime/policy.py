@@ -5,7 +5,7 @@ import hashlib
 import io
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,7 +145,7 @@ class Controller:
         gravity: np.ndarray,
         joint_pos: np.ndarray,
         joint_vel: np.ndarray,
-        command: np.ndarray,
+        command: np.ndarray | Mapping[str, float],
     ) -> np.ndarray:
         """One control period: readings in, joint targets out.
 
@@ -154,14 +154,15 @@ class Controller:
             gravity: Direction of gravity, unit vector, IMU frame. Shape (3,).
             joint_pos: Joint angles in contract order [rad]. Shape (J,).
             joint_vel: Joint velocities in contract order [rad/s]. Shape (J,).
-            command: What to do, see ``contract.command``; its ranges are the caller's to respect. Shape (C,).
+            command: What to do, see ``contract.command``; its ranges are the caller's to respect. Shape (C,), or some
+                channels by name: ``{"vx": 0.3, "style": 0.5}``; the others are at their default.
 
         Returns:
             Joint position targets, inside the position limits [rad]. Shape (J,), float64.
 
         Raises:
-            ContractError: A reading has the wrong shape or is not finite, or the network's output is not
-                finite.
+            ContractError: A reading has the wrong shape or is not finite, the command names an unknown channel, or
+                the network's output is not finite.
         """
         obs = self.observe(gyro, gravity, joint_pos, joint_vel, command)
         return self.apply(self._run(obs[None])[0])
@@ -172,7 +173,7 @@ class Controller:
         gravity: np.ndarray,
         joint_pos: np.ndarray,
         joint_vel: np.ndarray,
-        command: np.ndarray,
+        command: np.ndarray | Mapping[str, float],
     ) -> np.ndarray:
         """The first half of ``step``: the network's input. Shape (A,), float32."""
         readings = {
@@ -180,7 +181,7 @@ class Controller:
             "gravity": gravity,
             "joint_pos": joint_pos,
             "joint_vel": joint_vel,
-            "command": command,
+            "command": self.contract.command.fill(command) if isinstance(command, Mapping) else command,
         }
         r = {name: self._reading(name, value) for name, value in readings.items()}
         if self._last_action is None:

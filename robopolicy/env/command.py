@@ -42,17 +42,8 @@ class Command:
         low, high = zip(*self.ranges.values(), strict=True)
         return constant(low, device), constant(high, device)
 
-    def draw(self, n: int, generator: torch.Generator, clip_commands: Tensor | None = None) -> Tensor:
-        """Commands for ``n`` robots.
-
-        Args:
-            n: How many.
-            generator: Source of randomness.
-            clip_commands: Commands that fit the clips' frames, shape (K, C), for ``from_clips``.
-
-        Returns:
-            Shape (n, C).
-        """
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Commands for ``n`` robots; ``from_clips`` is for :class:`~robopolicy.env.channels.Channels`. Shape (n, C)."""
         device = generator.device
         low, high = self.bounds(device)
         count = len(self.ranges)
@@ -61,9 +52,4 @@ class Command:
         channel = torch.randint(count, (n, 1), generator=generator, device=device)
         only = torch.arange(count, device=device) == channel
         value = torch.where((kind < self.zero + self.single) & ~only, 0.0, uniform)
-        value = torch.where(kind < self.zero, 0.0, value)
-        if self.from_clips and clip_commands is not None:
-            frame = torch.randint(len(clip_commands), (n,), generator=generator, device=device)
-            chosen = torch.rand(n, 1, generator=generator, device=device) < self.from_clips
-            value = torch.where(chosen, clip_commands[frame].clamp(low, high), value)
-        return value
+        return torch.where(kind < self.zero, 0.0, value)

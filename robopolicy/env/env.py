@@ -20,7 +20,7 @@ _AT_START = (
     *("qpos", "qvel", "phase", "age", "action", "previous_action", "target", "push_timer", "window_age"),
     *("mean_velocity", "cycle"),
 )
-_TOLD = ("command", "moving", "command_timer")
+_TOLD = ("command", "moving", "command_timer", "clip")
 # What an environment must remember to continue to the same numbers, besides its simulation.
 _SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "_noise", "window")
 
@@ -37,6 +37,8 @@ class Step:
         final_obs: Observation of the state that the step really led to; differs from ``obs`` where the episode ended.
         motion: Window of features ending in that state, then the command, for the discriminator. Shape (N, S), or None.
         motion_valid: Where the window holds one unbroken stretch of motion. Shape (N,) bool, or None.
+        style_weight: How much of the style the robot was told to have, from 0 to 1. Shape (N,).
+        clip: Index of the clip whose command it was told, or -1. Shape (N,).
         log: Averages over the robots, 0-dimensional.
     """
 
@@ -47,6 +49,8 @@ class Step:
     final_obs: dict[str, Tensor]
     motion: Tensor | None
     motion_valid: Tensor | None
+    style_weight: Tensor
+    clip: Tensor
     log: dict[str, Tensor]
 
 
@@ -96,6 +100,7 @@ class Env:
         self.device = self.sim.device
         self.reference = reference.to(self.device) if reference else None
         self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.channels = task.channels
         self.starts = Starts(task, self.robot, self.num_envs, self.generator, self.reference, nominal)
         self.control_dt = task.control_dt
         self.substeps = round(task.control_dt / task.timestep)
@@ -147,6 +152,7 @@ class Env:
         log["falls"] = terminated.float().mean()
         log["diverged"] = diverged.float().mean()
         motion, valid = self._motion(state, diverged)
+        style_weight, clip = self.channels.weight(state.command), self.clip.clone()
 
         done = terminated | truncated
         self._resample_commands(~done)
@@ -156,7 +162,7 @@ class Env:
         final_obs = self._observe(now)
         obs = {name: value.clone() for name, value in final_obs.items()}
         self._begin_episodes(done, obs)
-        return Step(obs, reward, terminated, truncated, final_obs, motion, valid, log)
+        return Step(obs, reward, terminated, truncated, final_obs, motion, valid, style_weight, clip, log)
 
     def seed(self, seed: int) -> None:
         """Start the random numbers anew."""
@@ -164,9 +170,13 @@ class Env:
         self.starts.forget()
 
     def hold_command(self, command: Tensor) -> dict[str, Tensor]:
-        """Give every robot a command (N, C) that stays; returns what they observe then."""
+        """Give every robot a command that stays; returns what they observe then.
+
+        Args:
+            command: All channels (N, C), or the task's own only: then in full style, the first of them.
+        """
         self.held_command = True
-        self.command.copy_(command)
+        self.command.copy_(command if command.shape[1] == self.command.shape[1] else self.channels.tell(command))
         self.moving.copy_(self.task.gait.asked_by(self.command))
         return self._observe(self.snapshot(), again=True)
 
@@ -239,7 +249,7 @@ class Env:
         values = torch.stack([r.weight * r.function(state, **r.params) for r in rewards.values()])
         log = dict(zip((f"reward/{name}" for name in rewards), values.mean(1).unbind(), strict=True))
         if self.task.command.is_velocity:
-            error = state.mean_velocity - state.command
+            error = state.mean_velocity - state.command[:, :3]
             log["velocity_error"] = error[:, :2].norm(dim=-1).mean()
             log["yaw_error"] = error[:, 2].abs().mean()
         return values.sum(0) * self.control_dt, log
@@ -253,9 +263,9 @@ class Env:
         return self.style_input(self.window, self.command), valid
 
     def style_input(self, window: Tensor, command: Tensor) -> Tensor:
-        """What the discriminator reads: a window of features (n, W, D), then the command if it may see that."""
-        flat = window.flatten(1)
-        return torch.cat((flat, command), dim=-1) if self.task.prior.see_command else flat.clone()
+        """What the discriminator reads: a window of features (n, W, D), then what of the command it may see."""
+        seen = self.channels.fitting(command, self.task.prior.see_command)
+        return torch.cat((window.flatten(1), seen), dim=-1)
 
     def _observe(
         self, state: State, rows: Rows = slice(None), fresh: bool = False, again: bool = False
@@ -350,8 +360,9 @@ class Env:
         )
         self.lower, self.upper = constant(self.robot.lower), constant(self.robot.upper)
         self.action, self.previous_action, self.target = (torch.zeros(n, j, device=device) for _ in range(3))
-        self.command = torch.zeros(n, len(self.task.command.names), device=device)
+        self.command = torch.zeros(n, len(self.channels.names), device=device)
         self.moving = torch.zeros(n, dtype=torch.bool, device=device)
+        self.clip = torch.full((n,), -1, device=device)
         self.phase, self.command_timer, self.push_timer = (torch.zeros(n, device=device) for _ in range(3))
         self.age = torch.zeros(n, dtype=torch.long, device=device)
         self.mean_velocity = torch.zeros(n, 3, device=device)

@@ -42,6 +42,7 @@ class Starts:
         self.randomizers = [] if nominal else list(task.randomizers.values())
         self.fields = sorted({field for r in self.randomizers for field in r.function.fields})
         self._bounds = task.command.bounds(self.device)
+        self._channels = task.channels
         constant = lambda x: torch.as_tensor(x, dtype=torch.float32, device=self.device)  # noqa: E731
         self._home, self._pose, self._scale = (
             constant(x) for x in (robot.home_qpos, robot.default_pose, robot.action_scale)
@@ -62,18 +63,17 @@ class Starts:
         return self._ahead.take(n)
 
     def command(self, n: int) -> dict[str, Tensor]:
-        """``command`` (n, C), ``moving`` (n,) bool, and the time until the next, ``command_timer`` (n,) [s]."""
-        from_clips = self.reference is not None and self.task.command.is_velocity
-        clip_commands = self.reference.command if from_clips and self.reference is not None else None
-        return self._told(self.task.command.draw(n, self.generator, clip_commands))
+        """``command`` (n, C), ``moving`` (n,) bool, ``clip`` it is from (n,), and the time until the next,
+        ``command_timer`` (n,) [s]."""
+        return self._told(*self._channels.draw(n, self.generator, self.reference))
 
     def uniform(self, n: int, low: float, high: float, *shape: int) -> Tensor:
         """Uniform numbers of shape (n, *shape)."""
         return low + (high - low) * torch.rand(n, *shape, generator=self.generator, device=self.device)
 
-    def _told(self, command: Tensor) -> dict[str, Tensor]:
+    def _told(self, command: Tensor, clip: Tensor) -> dict[str, Tensor]:
         timer = self.uniform(len(command), *self.task.command.resample_s)
-        return {"command": command, "moving": self.task.gait.asked_by(command), "command_timer": timer}
+        return {"command": command, "moving": self.task.gait.asked_by(command), "command_timer": timer, "clip": clip}
 
     def _body(self, n: int) -> dict[str, Tensor]:
         """Every randomized field, and the gains and limits that follow from it."""
@@ -113,8 +113,12 @@ class Starts:
             qvel = torch.where(rows, reference.qvel[frame], qvel)
             phase = torch.where(chosen & ~clip_phase.isnan(), clip_phase, phase)
             velocity = torch.where(rows, reference.command[frame], velocity)
+            own = told["command"][:, : len(task.command.ranges)]
             if task.command.is_velocity:
-                told = self._told(torch.where(rows, velocity.clamp(*self._bounds), told["command"]))
+                own = torch.where(rows, velocity.clamp(*self._bounds), own)
+            fitting = self._channels.tell(own, reference.label[frame], self._channels.draw_weight(n, self.generator))
+            clip = torch.where(chosen, reference.clip[frame], told["clip"])
+            told = self._told(torch.where(rows, fitting, told["command"]), clip)
         held = torch.clamp((qpos[:, 7:] - self._pose) / self._scale, -task.action_clip, task.action_clip)
         age = torch.zeros(n, dtype=torch.long, device=device)
         start = {"qpos": qpos, "qvel": qvel, "phase": phase, "age": age, "window_age": age}

@@ -16,6 +16,8 @@ from robopolicy.learn.threads import Workers
 from robopolicy.motion.prior import Prior
 from robopolicy.motion.reference import Reference
 
+_MEMORY = 0.05  # share of the newest rollout in how badly a clip is followed
+_EXTREME = 3.0  # most that a clip is drawn more or less often than its weight says
 _SATURATED = 20  # iterations in a row with a saturated discriminator before it is said
 
 
@@ -35,7 +37,7 @@ class MotionPrior:
     def __init__(self, settings: Prior, reference: Reference, env: Env, seed: int = 0, ranks: Ranks = ALONE):
         self.settings, self.ranks = settings, ranks
         self.reference = reference.to(env.device)
-        self.style_input = env.style_input
+        self.style_input, self.channels = env.style_input, env.channels
         self.time_scale = env.control_dt * settings.reward_scale
         self.device = env.device
         self.generator = torch.Generator(env.device).manual_seed(seed + ranks.rank)
@@ -57,6 +59,9 @@ class MotionPrior:
         self.score_var = torch.ones((), device=env.device)
         self._rollout: list[Tensor] = []
         self._valid: list[Tensor] = []
+        self._share: list[Tensor] = []
+        self._clip: list[Tensor] = []
+        self._shortfall = torch.ones(len(reference.clips), device=env.device)
         self._style = torch.zeros(0, device=env.device)
         self._saturated = 0
 
@@ -66,9 +71,11 @@ class MotionPrior:
         assert step.motion is not None
         assert step.motion_valid is not None
         if t == 0:
-            self._rollout, self._valid = [], []
+            self._rollout, self._valid, self._share, self._clip = [], [], [], []
         self._rollout.append(self.normalize(step.motion))
         self._valid.append(step.motion_valid.clone())
+        self._share.append(step.style_weight.clone())
+        self._clip.append(step.clip.clone())
 
     @torch.no_grad()
     def reward(self, task_reward: Tensor, workers: Workers) -> Tensor:
@@ -80,7 +87,7 @@ class MotionPrior:
         """
         scores = torch.stack(workers.map(self._score, self._rollout))
         self._style = self.style_reward(scores) * torch.stack(self._valid)
-        weight = self.settings.weight
+        weight = self.settings.weight * torch.stack(self._share)
         return (1 - weight) * task_reward + weight * self.time_scale * self._style
 
     @torch.no_grad()
@@ -135,6 +142,7 @@ class MotionPrior:
             for name, value in self._descent(self._noisy(demo), self._noisy(policy)).items():
                 total[name] = total.get(name, torch.zeros((), device=self.device)) + value / settings.updates
         self._remember(windows[order[: 4 * half]])
+        self._reweigh(torch.stack(self._clip).flatten(), valid)
         log = {name: float(value) for name, value in total.items()}
         log |= {"style_reward": float(self._style.mean()), "style_reward_std": float(self._style.std())}
         self._watch(log)
@@ -164,8 +172,33 @@ class MotionPrior:
 
     def _demo(self, rows: Tensor) -> Tensor:
         """Inputs from the clips' windows that begin at ``rows`` (n,), with the last frame's command. Shape (n, S)."""
-        last = rows + self.reference.window - 1
-        return self.style_input(self.reference.window_features(rows), self.reference.command[last])
+        reference = self.reference
+        told = self.channels.of_clips(reference, rows + reference.window - 1)
+        return self.style_input(reference.window_features(rows), told)
+
+    @torch.no_grad()
+    def _reweigh(self, clip: Tensor, valid: Tensor) -> None:
+        """Draw clips more often if the robots that were told to move like them did it badly.
+
+        Args:
+            clip: Of every step of the rollout, the clip that was told, or -1. Shape (T N,).
+            valid: Whether the step counts. Shape (T N,).
+        """
+        if not self.settings.adapt:
+            return
+        counts = ((clip >= 0) & valid).float()
+        index = clip.clamp(min=0)
+        sums = torch.zeros(2, len(self._shortfall), device=self.device)
+        sums[0].index_add_(0, index, counts * (1 - self._style.flatten()))
+        sums[1].index_add_(0, index, counts)
+        missed, seen = self.ranks.mean([sums[0], sums[1]])
+        share = _MEMORY * (seen / (seen + 1.0))  # what was not seen says nothing
+        self._shortfall.lerp_(missed / seen.clamp(min=1e-6), share)
+        self._apply_weights()
+
+    def _apply_weights(self) -> None:
+        factor = (self._shortfall / self._shortfall.mean()).pow(self.settings.adapt)
+        self.reference.reweigh(factor.clamp(1 / _EXTREME, _EXTREME))
 
     def _noisy(self, x: Tensor) -> Tensor:
         return x + self.settings.input_noise * torch.randn(x.shape, generator=self.generator, device=self.device)
@@ -202,6 +235,7 @@ class MotionPrior:
             "score": torch.stack((self.score_mean, self.score_var)),
             "rng": self.generator.get_state(),
             "saturated": self._saturated,
+            "shortfall": self._shortfall.clone(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -213,6 +247,9 @@ class MotionPrior:
         self.score_mean, self.score_var = state["score"].clone().unbind()
         self.generator.set_state(state["rng"])
         self._saturated = state["saturated"]
+        self._shortfall.copy_(state["shortfall"])
+        if self.settings.adapt:
+            self._apply_weights()
 
 
 def _discriminator(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:

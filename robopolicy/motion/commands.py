@@ -1,4 +1,4 @@
-"""``robopolicy clip import | check | show``: what the command line calls."""
+"""``robopolicy clip import | check``: what the command line calls. ``clip show`` is in `robopolicy.motion.show`."""
 
 import warnings
 from pathlib import Path
@@ -8,19 +8,34 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
+from robopolicy.motion.recording import AS_WRITTEN, ImportNote, Options
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
 
-def import_clip(file: str | Path, robot: str, output: str | Path) -> Clip:
-    """Read a motion file of any known layout, write it as a clip, and say what it is and what is wrong with
-    it.
+OURS = ("keyframes", "layout robopolicy")
+"""Files of ours: their feet are where their author wants them."""
+
+
+def import_clip(
+    file: str | Path,
+    robot: str,
+    output: str | Path,
+    layout: str = "",
+    options: Options = AS_WRITTEN,
+    lock: bool | None = None,
+) -> Clip:
+    """Read a motion file of any known layout, put its feet on the ground, write it as a clip, and say what it is, what
+    was settled and why, and what is wrong with it.
 
     Args:
         file: The foreign file; its content decides its layout. A ``.toml`` is compiled as a keyframe file.
         robot: Name or path of the robot.
         output: The ``.npz`` to write.
+        layout: The file's layout; by default recognised.
+        options: What the file does not say.
+        lock: Whether feet are held at rest while they stand; by default where they slide or sink in.
 
     Returns:
         The clip.
@@ -33,15 +48,36 @@ def import_clip(file: str | Path, robot: str, output: str | Path) -> Clip:
     model = _compile(robot)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        clip, layout = _read(Path(file), model)
+        clip, what = _read(Path(file), model, layout, options)
     for warning in caught:
-        print(f"warning: {warning.message}")
+        print(f"{'note' if issubclass(warning.category, ImportNote) else 'warning'}: {warning.message}")
+    if what not in OURS:
+        clip = _settle(clip, model, lock)
     clip.save(output)
     kind = "loop" if clip.loop else "open"
-    print(f"{file}: {layout}; {len(clip)} frames at {clip.fps:.4g} per second, {clip.duration:.2f} s, {kind}")
+    print(f"{file}: {what}; {len(clip)} frames at {clip.fps:.4g} per second, {clip.duration:.2f} s, {kind}")
     for defect in check(clip, model):
         print(f"warning: {defect}")
     print(f"wrote {output}")
+    return clip
+
+
+def _settle(clip: Clip, model: "RobotModel", lock: bool | None) -> Clip:
+    """The clip with its feet on the ground, and at rest there; says what was done."""
+    from robopolicy.motion.footlock import lock_feet_report
+    from robopolicy.motion.ground import on_ground, stand
+
+    clip, shifted = on_ground(clip, model)
+    if shifted:
+        print(f"note: {shifted}")
+    how = stand(clip, model)
+    if lock is None and how.restless:
+        print(
+            f"note: feet slide at {100 * how.slide:.1f} cm/s on average and sink in by up to {1000 * how.depth:.0f} mm"
+        )
+    if how.restless if lock is None else lock:
+        clip, report = lock_feet_report(clip, model, ground=False)
+        print(f"note: {report} (--no-lock-feet leaves them)")
     return clip
 
 
@@ -67,30 +103,6 @@ def check_clip(file: str | Path, robot: str) -> int:
         print(f"{path}: {defect}")
     print(f"{path}: {len(defects)} defects" if defects else f"{path}: clean")
     return 1 if defects else 0
-
-
-def show_clip(file: str | Path, robot: str | None = None, output: str | Path | None = None) -> None:
-    """Print what a clip does: duration, speeds, joint ranges; and film it.
-
-    Args:
-        file: A path, or the name of one of the robot's own clips.
-        robot: Name or path of the robot; by default the one that the file names.
-        output: Where to write a video; by default none is made.
-
-    Raises:
-        UserError: The file is unreadable, or for another robot.
-    """
-    clip = None if robot else Clip.load(file)
-    if clip is not None and not clip.robot:
-        raise UserError(f"{file}: does not say which robot it is for; give --robot NAME")
-    model = _compile(robot or (clip.robot if clip is not None else ""))
-    clip = (clip or Clip.load(_path(file, model))).for_robot(model)
-    print(summary(clip, model))
-    if output is not None:
-        from robopolicy.view.video import render_clip
-
-        render_clip(clip, model, output)
-        print(f"wrote {output}")
 
 
 def summary(clip: Clip, model: "RobotModel") -> str:
@@ -136,12 +148,14 @@ def _path(file: str | Path, model: "RobotModel") -> Path:
     return path if path.is_file() else find_clips(model.robot.name, str(file))[0]
 
 
-def _read(path: Path, model: "RobotModel") -> tuple[Clip, str]:
+def _read(path: Path, model: "RobotModel", layout: str, options: Options) -> tuple[Clip, str]:
     from robopolicy.motion import formats
 
-    if path.suffix == ".toml":
+    if path.suffix == ".toml" and not layout:
         from robopolicy.motion.keyframes import compile_keyframes
 
+        if options != AS_WRITTEN:
+            raise UserError(f"{path}: a keyframe file says all itself: leave out --fps, --quat and --units")
         return compile_keyframes(path, model), "keyframes"
-    layout = formats.recognise(path)
-    return formats.read(path, model), f"layout {layout}"
+    layout = layout or formats.recognise(path)
+    return formats.read(path, model, options, layout), f"layout {layout}"

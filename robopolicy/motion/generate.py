@@ -6,6 +6,7 @@ so running it again writes the same trajectories.
 
 import dataclasses
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,37 +18,51 @@ from robopolicy.paths import clips_dir
 from robopolicy.robot import RobotModel, load_robot
 
 DROID_WALK = Gait(duty=0.6, height=0.322, forward=-0.02, sway=0.029, bounce=0.006, roll=0.03, rock=0.025, toe=0.08)
+DROID_JAUNTY = Gait(
+    duty=0.55,
+    height=0.336,
+    forward=-0.024,
+    sway=0.034,
+    bounce=-0.015,
+    roll=0.065,
+    yaw=0.05,
+    pitch=-0.05,
+    rock=0.035,
+    toe=0.16,
+)
+"""Tall, springy, high-stepping. The knees give under the weight (negative bounce): so much sway with a body
+highest over the standing foot would take the pressure point off the sole."""
 DROID_STAND = Gait(style="stand", cycles=6, height=0.324, forward=-0.02)
-DROID_WALKS = {
-    "walk_forward_0.10": (0.1, 0, 0),
-    "walk_forward_0.20": (0.2, 0, 0),
-    "walk_forward_0.30": (0.3, 0, 0),
-    "walk_forward_0.40": (0.4, 0, 0),
-    "walk_backward_0.10": (-0.1, 0, 0),
-    "walk_backward_0.20": (-0.2, 0, 0),
-    "walk_left_0.06": (0, 0.06, 0),
-    "walk_left_0.12": (0, 0.12, 0),
-    "walk_right_0.06": (0, -0.06, 0),
-    "walk_right_0.12": (0, -0.12, 0),
-    "walk_in_place": (0, 0, 0),
+DROID_VELOCITIES = {
+    "forward_0.10": (0.1, 0, 0),
+    "forward_0.20": (0.2, 0, 0),
+    "forward_0.30": (0.3, 0, 0),
+    "forward_0.40": (0.4, 0, 0),
+    "backward_0.10": (-0.1, 0, 0),
+    "backward_0.20": (-0.2, 0, 0),
+    "left_0.06": (0, 0.06, 0),
+    "left_0.12": (0, 0.12, 0),
+    "right_0.06": (0, -0.06, 0),
+    "right_0.12": (0, -0.12, 0),
+    "in_place": (0, 0, 0),
     "turn_left_0.30": (0, 0, 0.3),
     "turn_left_0.60": (0, 0, 0.6),
     "turn_right_0.30": (0, 0, -0.3),
     "turn_right_0.60": (0, 0, -0.6),
-    "walk_forward_0.15_turn_left_0.40": (0.15, 0, 0.4),
-    "walk_forward_0.15_turn_right_0.40": (0.15, 0, -0.4),
-    "walk_forward_0.30_turn_left_0.40": (0.3, 0, 0.4),
-    "walk_forward_0.30_turn_right_0.40": (0.3, 0, -0.4),
-    "walk_forward_0.25_left_0.06": (0.25, 0.06, 0),
-    "walk_forward_0.25_right_0.06": (0.25, -0.06, 0),
-    "walk_forward_0.15_left_0.10": (0.15, 0.1, 0),
-    "walk_forward_0.15_right_0.10": (0.15, -0.1, 0),
-    "walk_backward_0.12_turn_left_0.30": (-0.12, 0, 0.3),
-    "walk_backward_0.12_turn_right_0.30": (-0.12, 0, -0.3),
-    "walk_backward_0.12_left_0.06": (-0.12, 0.06, 0),
-    "walk_backward_0.12_right_0.06": (-0.12, -0.06, 0),
-    "walk_left_0.08_turn_left_0.30": (0, 0.08, 0.3),
-    "walk_right_0.08_turn_right_0.30": (0, -0.08, -0.3),
+    "forward_0.15_turn_left_0.40": (0.15, 0, 0.4),
+    "forward_0.15_turn_right_0.40": (0.15, 0, -0.4),
+    "forward_0.30_turn_left_0.40": (0.3, 0, 0.4),
+    "forward_0.30_turn_right_0.40": (0.3, 0, -0.4),
+    "forward_0.25_left_0.06": (0.25, 0.06, 0),
+    "forward_0.25_right_0.06": (0.25, -0.06, 0),
+    "forward_0.15_left_0.10": (0.15, 0.1, 0),
+    "forward_0.15_right_0.10": (0.15, -0.1, 0),
+    "backward_0.12_turn_left_0.30": (-0.12, 0, 0.3),
+    "backward_0.12_turn_right_0.30": (-0.12, 0, -0.3),
+    "backward_0.12_left_0.06": (-0.12, 0.06, 0),
+    "backward_0.12_right_0.06": (-0.12, -0.06, 0),
+    "left_0.08_turn_left_0.30": (0, 0.08, 0.3),
+    "right_0.08_turn_right_0.30": (0, -0.08, -0.3),
 }
 
 GO2_TROT = Gait(
@@ -74,46 +89,48 @@ GO2_PACE = Gait(
     rock=0.012,
 )
 GO2_STAND = Gait(style="stand", period=0.48, cycles=8, height=0.312)
-GO2_TROTS = {
-    "trot_forward_0.30": (0.3, 0, 0),
-    "trot_forward_0.60": (0.6, 0, 0),
-    "trot_forward_1.00": (1.0, 0, 0),
-    "trot_backward_0.40": (-0.4, 0, 0),
-    "trot_left_0.30": (0, 0.3, 0),
-    "trot_right_0.30": (0, -0.3, 0),
-    "trot_in_place": (0, 0, 0),
-    "trot_turn_left_0.80": (0, 0, 0.8),
-    "trot_turn_right_0.80": (0, 0, -0.8),
-    "trot_forward_0.50_turn_left_0.60": (0.5, 0, 0.6),
-    "trot_forward_0.50_turn_right_0.60": (0.5, 0, -0.6),
-}
-GO2_PACES = {
-    "pace_forward_0.40": (0.4, 0, 0),
-    "pace_forward_0.70": (0.7, 0, 0),
-    "pace_turn_left_0.60": (0, 0, 0.6),
-    "pace_turn_right_0.60": (0, 0, -0.6),
+GO2_VELOCITIES = {
+    "forward_0.30": (0.3, 0, 0),
+    "forward_0.60": (0.6, 0, 0),
+    "forward_1.00": (1.0, 0, 0),
+    "backward_0.40": (-0.4, 0, 0),
+    "left_0.30": (0, 0.3, 0),
+    "right_0.30": (0, -0.3, 0),
+    "in_place": (0, 0, 0),
+    "turn_left_0.80": (0, 0, 0.8),
+    "turn_right_0.80": (0, 0, -0.8),
+    "forward_0.50_turn_left_0.60": (0.5, 0, 0.6),
+    "forward_0.50_turn_right_0.60": (0.5, 0, -0.6),
 }
 
 
 def droid_clips(model: RobotModel) -> list[Clip]:
     """The droid's walks, its idle stand, and its keyframed emotes."""
     clips = [generate("stand_idle", model, DROID_STAND, _droid_idle)]
-    for name, (vx, vy, wz) in DROID_WALKS.items():
+    for name, (vx, vy, wz) in DROID_VELOCITIES.items():
         gait = dataclasses.replace(
             with_velocity(DROID_WALK, vx, vy, wz),
             pitch=0.05 * vx,
             yaw=0.06 * vx,
             step_height=0.04 + 0.02 * abs(vx),
         )
-        clips.append(generate(name, model, gait, lambda phase, share, g=gait: _droid_head(g, phase, share)))
+        name = name if name.startswith("turn") else f"walk_{name}"
+        clips.append(generate(name, model, gait, partial(_droid_head, gait)))
+    for name, velocity in DROID_VELOCITIES.items():
+        gait = with_velocity(DROID_JAUNTY, *velocity)
+        gait = dataclasses.replace(gait, step_height=0.068 - 0.02 * abs(gait.vx))
+        clips.append(generate(f"jaunty_{name}", model, gait, partial(_jaunty_head, gait)))
     return clips + [compile_keyframes(path, model) for path in sorted((clips_dir() / "droid/keyframes").glob("*.toml"))]
 
 
 def go2_clips(model: RobotModel) -> list[Clip]:
-    """The Go2's trots, paces and stand."""
+    """The Go2's stand, and its trots and paces at the same velocities."""
     clips = [generate("stand", model, GO2_STAND, _go2_idle)]
-    clips += [generate(name, model, with_velocity(GO2_TROT, *v)) for name, v in GO2_TROTS.items()]
-    return clips + [generate(name, model, with_velocity(GO2_PACE, *v)) for name, v in GO2_PACES.items()]
+    for gait in (GO2_TROT, GO2_PACE):
+        clips += [
+            generate(f"{gait.style}_{name}", model, with_velocity(gait, *v)) for name, v in GO2_VELOCITIES.items()
+        ]
+    return clips
 
 
 def _droid_head(gait: Gait, phase: np.ndarray, share: np.ndarray) -> dict[str, np.ndarray]:
@@ -129,6 +146,21 @@ def _droid_head(gait: Gait, phase: np.ndarray, share: np.ndarray) -> dict[str, n
         # The droid's head_yaw turns about -z and its head_roll about -x: negative yaw looks to the left.
         "head_yaw": -look,
         "head_roll": -0.8 * gait.roll * np.cos(over - 0.4) + 0.1 * gait.wz,
+    }
+
+
+def _jaunty_head(gait: Gait, phase: np.ndarray, share: np.ndarray) -> dict[str, np.ndarray]:
+    """The head of the jaunty walk: carried high, pumped forward with every step, tilting from side to side."""
+    step = 4 * np.pi * (phase - 0.5 * gait.duty)
+    over = 2 * np.pi * (phase - 0.5 * gait.duty)
+    pump = 0.16 * np.sin(step - 0.6)
+    look = 0.45 * gait.wz + 1.0 * gait.vy + 0.8 * gait.yaw * np.cos(2 * np.pi * phase)
+    return {
+        "neck_pitch": 0.02 + pump,
+        "head_pitch": -0.10 - pump + 0.09 * np.cos(step - 1.4),
+        "head_yaw": -look + 0.05 * np.sin(2 * np.pi * share),
+        # Past upright and to the other side: the body leans one way, the head tips the other.
+        "head_roll": -0.15 * np.cos(over - 0.7) + 0.1 * gait.wz,
     }
 
 
@@ -161,6 +193,11 @@ def _go2_idle(phase: np.ndarray, share: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+USUAL = {
+    "droid": {"walk": (DROID_WALK, _droid_head), "jaunty": (DROID_JAUNTY, _jaunty_head)},
+    "go2": {"trot": (GO2_TROT, None), "pace": (GO2_PACE, None)},
+}
+"""Gaits by robot and character, with what the rest of the body does."""
 ROBOTS = {"droid": droid_clips, "go2": go2_clips}
 
 

@@ -27,6 +27,10 @@ class FootIK:
         model: The robot.
         margin: Distance kept from the joint limits [rad].
         flat: Treat soles as above; if false every foot is placed by its site's position only.
+
+    Attributes:
+        leg_joints: Joints that are moved, as indices in contract order.
+        errors: How far each foot was off after the last :meth:`solve` [m]. Shape (F,).
     """
 
     def __init__(self, model: "RobotModel", margin: float = 0.02, flat: bool = True) -> None:
@@ -38,12 +42,14 @@ class FootIK:
             mink.FrameTask(name, "site", position_cost=1.0, orientation_cost=[0.0, 0.3, 0.3] if flat else 0.0)
             for name, flat in zip(self.feet.names, self.flat, strict=True)
         ]
-        legs = _leg_dofs(model)
+        self._legs = [_leg_dofs(model, int(site)) for site in model.foot_sites]
+        legs = set[int]().union(*self._legs)
         frozen = [dof for dof in range(model.mj.nv) if dof not in legs]
         self._constraints = [mink.DofFreezingTask(model.mj, frozen)]
         joints = [i for i, dof in enumerate(model.dof_adr) if dof in legs]
         self.leg_joints = np.array(joints, dtype=int)
         self._low, self._high = model.lower[joints] + margin, model.upper[joints] - margin
+        self.errors = np.zeros(len(self._tasks))
 
     def solve(
         self,
@@ -69,8 +75,7 @@ class FootIK:
 
         Returns:
             Configuration in contract order, shape (7 + J,), and the largest distance left [m]. A place out of
-            reach
-            leaves a large one: the caller decides.
+            reach leaves a large one: the caller decides.
         """
         model, configuration = self.model, self._configuration
         start = np.array(joints, float)
@@ -95,31 +100,43 @@ class FootIK:
             configuration.integrate_inplace(velocity, 1.0)
         return np.concatenate([base, configuration.data.qpos[model.qpos_adr]]), error
 
+    def complaint(self, q: np.ndarray) -> str:
+        """After :meth:`solve`: the foot that is furthest off, how far, and which joints of its leg are at their
+        limits, for a message."""
+        foot = int(self.errors.argmax())
+        text = f"{self.feet.names[foot]} stays {1000 * self.errors[foot]:.1f} mm"
+        angles = q[7 + self.leg_joints]
+        at_limit = (angles < self._low + 1e-4) | (angles > self._high - 1e-4)
+        own = np.isin(self.model.dof_adr[self.leg_joints], list(self._legs[foot]))
+        names = [self.model.joint_names[j] for j in self.leg_joints[at_limit & own]]
+        return text + (f" (at its limit: {', '.join(names)})" if names else "")
+
     def _aim(self, places: np.ndarray, headings: np.ndarray, pitches: np.ndarray) -> float:
         """Aim at the soles' present tilt, and say how far off the feet are [m, and rad times 0.1]."""
-        data, error = self._configuration.data, 0.0
+        data, self.errors = self._configuration.data, np.zeros(len(places))
         for foot, task in enumerate(self._tasks):
             site = data.site_xpos[self.model.foot_sites[foot]]
             lift = site[2] - self.feet.bottom(data, foot, FLAT_ROUNDING)
             target = np.array([places[foot, 0], places[foot, 1], places[foot, 2] + lift])
             rotation = mink.SO3.from_z_radians(headings[foot]) @ mink.SO3.from_y_radians(pitches[foot])
             task.set_target(mink.SE3.from_rotation_and_translation(rotation, target))
-            error = max(error, float(np.abs(target - site).max()))
+            self.errors[foot] = np.abs(target - site).max()
             if self.flat[foot]:
                 forward = data.site_xmat[self.model.foot_sites[foot]].reshape(3, 3)[:, 0]
-                error = max(error, 0.1 * float(np.abs(forward - rotation.as_matrix()[:, 0]).max()))
-        return error
+                tilt = 0.1 * np.abs(forward - rotation.as_matrix()[:, 0]).max()
+                self.errors[foot] = max(self.errors[foot], tilt)
+        return float(self.errors.max())
 
 
-def _leg_dofs(model: "RobotModel") -> set[int]:
-    """Degrees of freedom between the base and the feet."""
+def _leg_dofs(model: "RobotModel", site: int) -> set[int]:
+    """Degrees of freedom between the base and a foot."""
     mj, dofs = model.mj, set()
     actuated = set(model.dof_adr.tolist())
-    for body in mj.site_bodyid[model.foot_sites]:
-        while body != model.base_body and body != 0:
-            first = mj.body_dofadr[body]
-            dofs.update(d for d in range(first, first + mj.body_dofnum[body]) if d in actuated)
-            body = mj.body_parentid[body]
+    body = mj.site_bodyid[site]
+    while body != model.base_body and body != 0:
+        first = mj.body_dofadr[body]
+        dofs.update(d for d in range(first, first + mj.body_dofnum[body]) if d in actuated)
+        body = mj.body_parentid[body]
     return dofs
 
 

@@ -8,8 +8,9 @@ Array = np.ndarray
 
 def quat_mul(a: Array, b: Array) -> Array:
     """Hamilton product ``a * b``. Shapes (..., 4), (..., 4) -> (..., 4)."""
-    aw, ax, ay, az = np.moveaxis(np.asarray(a, float), -1, 0)
-    bw, bx, by, bz = np.moveaxis(np.asarray(b, float), -1, 0)
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    aw, ax, ay, az = a[..., 0], a[..., 1], a[..., 2], a[..., 3]
+    bw, bx, by, bz = b[..., 0], b[..., 1], b[..., 2], b[..., 3]
     return np.stack(
         [
             aw * bw - ax * bx - ay * by - az * bz,
@@ -45,8 +46,15 @@ def quat_exp(v: Array) -> Array:
 def quat_rotate(q: Array, v: Array) -> Array:
     """Rotate vectors by unit quaternions. Shapes (..., 4), (..., 3) -> (..., 3)."""
     q, v = np.asarray(q, float), np.asarray(v, float)
-    t = 2.0 * np.cross(q[..., 1:], v)
-    return v + q[..., :1] * t + np.cross(q[..., 1:], t)
+    t = 2.0 * cross(q[..., 1:], v)
+    return v + q[..., :1] * t + cross(q[..., 1:], t)
+
+
+def cross(a: Array, b: Array) -> Array:
+    """Vector product, several times as fast as ``np.cross``. Shapes (..., 3), (..., 3) -> (..., 3)."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
 
 
 def quat_slerp(a: Array, b: Array, t: Array) -> Array:

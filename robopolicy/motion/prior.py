@@ -10,10 +10,18 @@ class Prior:
 
     clips: tuple[str, ...] = ()
     """Clips: names or patterns under assets/clips/<robot>, or paths. None: no prior."""
+    styles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Several styles in one policy, instead of ``clips``: label and clips of each. The policy is told which to have."""
+    adjustable: bool = True
+    """Tell the policy how much of the style to have, 0 to 1 of ``weight``, so that it can be turned later."""
     weight: float = 0.5
     """Share of the style reward against the task's, in [0, 1]; 0 switches the whole prior off."""
     clip_weights: dict[str, float] = field(default_factory=dict)
     """How often a clip is drawn relative to the others (1), by pattern; its length does not matter."""
+    adapt: float = 0.0
+    """Draw a clip more often the worse the policy follows it: exponent on what its style reward lacks; 0: never."""
+    mirror: bool = False
+    """Use every clip also as a mirror shows it, left for right."""
     window: int = 2
     """Control steps that the discriminator sees at once."""
     loss: Literal["lsgan", "bce", "wgan"] = "lsgan"
@@ -49,4 +57,19 @@ class Prior:
     @property
     def active(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.clips) and self.weight > 0
+        return bool(self.patterns) and self.weight > 0
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Patterns of every style's clips, by label; a single style has none."""
+        return self.styles or ({"": self.clips} if self.clips else {})
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Patterns of all clips."""
+        return tuple(pattern for group in self.groups.values() for pattern in group)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Styles that can be told apart: two or more, or none."""
+        return tuple(self.styles) if self.active and len(self.styles) > 1 else ()

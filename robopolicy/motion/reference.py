@@ -11,6 +11,7 @@ from torch import Tensor
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip, load_clips
 from robopolicy.motion.features import motion_features
+from robopolicy.motion.mirror import Mirror
 from robopolicy.motion.prior import Prior
 from robopolicy.robot import RobotModel
 
@@ -24,11 +25,14 @@ class Reference:
         qpos, qvel: States as in MuJoCo. Shapes (K, nq), (K, nv).
         features: What the discriminator sees of one instant. Shape (K, D).
         command: Velocity [m/s, m/s, rad/s] in the heading frame around each frame. Shape (K, 3).
+        label: Index of each frame's style. Shape (K,).
+        clip: Index of each frame's clip. Shape (K,).
         phase: Gait clock in [0, 1), or NaN where the clip has none. Shape (K,).
         following: Whether the next row is the next frame of the same clip. Shape (K,) bool.
         windows: First rows of all runs of ``window`` frames. Shape (M,).
         window: W.
-        cumulative: Sampling weights of the windows, summed up, the last is 1. Shape (M,).
+        weight: Sampling weights of the windows as the settings say. Shape (M,).
+        cumulative: Those in force, summed up, the last is 1. Shape (M,).
     """
 
     clips: list[Clip]
@@ -36,10 +40,13 @@ class Reference:
     qvel: Tensor
     features: Tensor
     command: Tensor
+    label: Tensor
+    clip: Tensor
     phase: Tensor
     following: Tensor
     windows: Tensor
     window: int
+    weight: Tensor
     cumulative: Tensor
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
@@ -50,6 +57,16 @@ class Reference:
     def window_features(self, start: Tensor) -> Tensor:
         """Features of the windows that start at rows ``start`` (n,). Shape (n, W, D)."""
         return self.features[start.unsqueeze(-1) + torch.arange(self.window, device=start.device)]
+
+    def reweigh(self, factor: Tensor) -> None:
+        """Draw clips more or less often than the settings say, by a factor each (clips,); every style as often."""
+        clip, label = self.clip[self.windows], self.label[self.windows]
+        wanted = self.weight * factor[clip]
+        styles = torch.zeros(len(self.clips), device=wanted.device)  # room for as many styles as clips
+        styles.index_add_(0, label, wanted)
+        share = torch.zeros_like(styles).index_add_(0, label, self.weight)
+        wanted = wanted * (share / styles.clamp(min=1e-12))[label]
+        self.cumulative.copy_(torch.cumsum(wanted, dim=0) / wanted.sum())
 
     def to(self, device: torch.device) -> "Reference":
         """The same tables on another device."""
@@ -69,19 +86,25 @@ def load_reference(prior: Prior, robot: RobotModel, control_dt: float, half: str
     Raises:
         UserError: A clip is missing, broken, too short, or of another robot; a weight matches no clip.
     """
-    halves = []
-    for clip in load_clips(robot.robot.name, prior.clips):
-        clip = clip.for_robot(robot).resample(control_dt)
-        commands = clip.planar_velocity()
-        train, held_out = clip.split()
-        first = len(train.qpos)
-        chosen, rows = (train, slice(0, first)) if half == "train" else (held_out, slice(first, None))
-        halves.append((replace(chosen, name=clip.name), commands[rows][: len(chosen.qpos)]))
-    return build_reference(halves, prior, robot)
+    halves, labels = [], []
+    for label, patterns in enumerate(prior.groups.values()):
+        clips = [clip.for_robot(robot) for clip in load_clips(robot.robot.name, patterns)]
+        for clip in clips + ([mirrored(clip, robot) for clip in clips] if prior.mirror else []):
+            clip = clip.resample(control_dt)
+            commands = clip.planar_velocity()
+            train, held_out = clip.split()
+            first = len(train.qpos)
+            chosen, rows = (train, slice(0, first)) if half == "train" else (held_out, slice(first, None))
+            halves.append((replace(chosen, name=clip.name), commands[rows][: len(chosen.qpos)]))
+            labels.append(label)
+    return build_reference(halves, prior, robot, labels)
 
 
-def build_reference(clips: list[tuple[Clip, np.ndarray]], prior: Prior, robot: RobotModel) -> Reference:
-    """The table of clips that are at the control rate already, each with its commands (K, 3)."""
+def build_reference(
+    clips: list[tuple[Clip, np.ndarray]], prior: Prior, robot: RobotModel, labels: list[int] | None = None
+) -> Reference:
+    """The table of clips that are at the control rate already, each with its commands (K, 3), and its style."""
+    labels = [0] * len(clips) if labels is None else labels
     if not clips:
         raise UserError("the prior names no clips")
     for pattern in prior.clip_weights:
@@ -105,7 +128,8 @@ def build_reference(clips: list[tuple[Clip, np.ndarray]], prior: Prior, robot: R
         windows.append(np.arange(start, start + count))
         weights.append(np.full(count, weight / count))  # a long clip is not drawn more often than a short one
         start += length
-    weight = np.concatenate(weights)
+    of_label = np.bincount(labels, [w.sum() for w in weights])
+    weight = np.concatenate([w / of_label[label] for w, label in zip(weights, labels, strict=True)])
     phases = [c.phase if c.phase is not None else np.full(len(c.qpos), np.nan) for c, _ in clips]
     as_float = lambda x: torch.as_tensor(np.asarray(x), dtype=torch.float32)  # noqa: E731
     return Reference(
@@ -114,12 +138,28 @@ def build_reference(clips: list[tuple[Clip, np.ndarray]], prior: Prior, robot: R
         qvel=as_float(qvel),
         features=motion_features(as_float(qpos), as_float(qvel), as_float(feet)),
         command=as_float(np.concatenate([v for _, v in clips])),
+        label=torch.from_numpy(np.repeat(labels, lengths)),
+        clip=torch.from_numpy(np.repeat(np.arange(len(clips)), lengths)),
         phase=as_float(np.concatenate(phases)),
         following=torch.from_numpy(following),
         windows=torch.from_numpy(np.concatenate(windows)),
         window=prior.window,
+        weight=as_float(weight / weight.sum()),
         cumulative=as_float(np.cumsum(weight) / weight.sum()),
     )
+
+
+def mirrored(clip: Clip, robot: RobotModel) -> Clip:
+    """The clip as a mirror shows it; its gait clock is half a cycle on, since the other feet are first.
+
+    Args:
+        clip: With its joints in the robot's order.
+        robot: The robot, whose sides must be alike.
+    """
+    mirror = Mirror(robot)
+    phase = None if clip.phase is None else np.mod(clip.phase + 0.5, 1.0)
+    name = f"{clip.name}[mirrored]"
+    return replace(clip, name=name, qpos=mirror.qpos(clip.qpos), qvel=mirror.qvel(clip.qvel), phase=phase)
 
 
 def foot_positions(qpos: np.ndarray, robot: RobotModel) -> np.ndarray:

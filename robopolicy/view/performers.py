@@ -65,7 +65,11 @@ class RunPerformer:
         self._env = Env(dataclasses.replace(task, episode_s=1e6), num_envs=1, nominal=True, threads=1)
         self.title, self.dt, self.seconds = str(folder), task.control_dt, float("inf")
         units = {"vx": "m/s", "vy": "m/s", "wz": "rad/s"} | task.command.units
-        self.channels = tuple(Channel(n, *r, units.get(n, "")) for n, r in task.command.ranges.items())
+        told = self._env.channels
+        self.channels = tuple(
+            Channel(name, low, high, units.get(name, ""), default)
+            for (name, (low, high)), default in zip(told.ranges.items(), told.default, strict=True)
+        )
         self.joints = self._env.robot.joint_names
         self.standing = float(self._env.robot.home_qpos[2])
         self.model = stage(load_robot(task.robot).compile(task.timestep).spec)
@@ -110,7 +114,8 @@ class FilePerformer:
         self._first = recorded["eval_qpos0"][0], recorded["eval_qvel0"][0]
         self.title, self.dt, self.seconds = str(path), contract.control_period_s, float("inf")
         c = contract.command
-        self.channels = tuple(Channel(*values) for values in zip(c.names, c.lower, c.upper, c.units, strict=True))
+        told = zip(c.names, c.lower, c.upper, c.units, c.default, strict=True)
+        self.channels = tuple(Channel(*values) for values in told)
         self.joints, self.standing = contract.joint_names, float(self._first[0][2])
         self.model = stage(mujoco.MjSpec.from_string(file.mjcf))
 

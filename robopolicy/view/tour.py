@@ -12,12 +12,13 @@ _BLEND_S = 0.4  # a new command comes in over this long
 
 @dataclass(frozen=True)
 class Channel:
-    """One number of a command: its name, unit, and the range it was trained on."""
+    """One number of a command: its name, unit, the range it was trained on, and what it is if nobody says."""
 
     name: str
     low: float
     high: float
     unit: str = ""
+    default: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Part:
 
 
 def neutral(channels: Sequence[Channel]) -> np.ndarray:
-    """The command nearest to zero. Shape (C,)."""
-    return np.array([min(max(0.0, c.low), c.high) for c in channels])
+    """What a policy is told if nobody says anything. Shape (C,)."""
+    return np.array([min(max(c.default, c.low), c.high) for c in channels])
 
 
 def drives(channels: Sequence[Channel]) -> bool:
@@ -55,7 +56,11 @@ def tour(channels: Sequence[Channel]) -> list[Part]:
             ("sideways", (0, 0.9 * vy, 0)),
             ("backward", (0.9 * back, 0, 0)),
         ]
-        parts = [Part(label, np.array([*start, *rest[3:]])) for label, start in wanted]
+        parts = [
+            Part(f"{label}{name and ', ' + name}", np.array([*start, *style]))
+            for name, style in _styles(channels)
+            for label, start in wanted
+        ]
     else:
         parts = []
         for i, channel in enumerate(channels):
@@ -68,17 +73,34 @@ def tour(channels: Sequence[Channel]) -> list[Part]:
     return [p for p in parts if not np.allclose(p.command, rest)] + [Part("stop", rest)]
 
 
+def _styles(channels: Sequence[Channel]) -> list[tuple[str, np.ndarray]]:
+    """Name and channels, from the fourth on, of every style that a policy can be told; one without a name if of one."""
+    rest = neutral(channels)[3:]
+    names = [c.name for c in channels[3:]]
+    labels = [i for i, name in enumerate(names) if name.startswith("style_")]
+    if not labels:
+        return [("", rest)]
+    chosen = []
+    for i in labels:
+        style = rest.copy()
+        style[labels] = 0.0
+        style[i] = 1.0
+        chosen.append((names[i].removeprefix("style_"), style))
+    return chosen
+
+
 def held(channels: Sequence[Channel], values: Sequence[float]) -> list[Part]:
-    """One command from beginning to end.
+    """One command from beginning to end; channels beyond those given stay as if nobody had said anything.
 
     Raises:
-        UserError: Not one finite number per channel.
+        UserError: More numbers than channels, fewer than three of a velocity, or one that is not finite.
     """
+    least = 3 if drives(channels) else len(channels)
     wanted = ", ".join(f"{c.name} {c.low:g}..{c.high:g} {c.unit}".rstrip() for c in channels)
-    if len(values) != len(channels) or not np.isfinite(values).all():
+    if not least <= len(values) <= len(channels) or not np.isfinite(values).all():
         given = " ".join(f"{v:g}" for v in values)
         raise UserError(f"--command {given}: this policy is told {len(channels)} numbers: {wanted}")
-    return [Part("", np.array(values, dtype=float))]
+    return [Part("", np.concatenate([np.array(values, dtype=float), neutral(channels)[len(values) :]]))]
 
 
 def at(parts: Sequence[Part], time: float, seconds: float) -> Part:

@@ -3,16 +3,12 @@
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import mujoco
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.view.stage import stage
-
-if TYPE_CHECKING:
-    from robopolicy.robot import RobotModel
 
 
 class Painter(Protocol):
@@ -114,21 +110,6 @@ def render(
     return write_mp4(pictures, Path(path), fps)
 
 
-def render_clip(clip: Any, model: "RobotModel", path: Path | str, *, fps: float = 30.0, **options: Any) -> Path:
-    """Film a clip at its own speed.
-
-    Args:
-        clip: With ``fps`` and ``qpos`` of shape (K, nq), as clip files have.
-        model: The clip's robot.
-        path: Where the film goes.
-        fps: Pictures per second; the nearest frame of the clip is shown.
-        options: As `render`.
-    """
-    count = max(1, round(len(clip.qpos) / float(clip.fps) * fps))
-    nearest = np.minimum(np.round(np.arange(count) * float(clip.fps) / fps).astype(int), len(clip.qpos) - 1)
-    return render(stage(model.spec), np.asarray(clip.qpos)[nearest], path, fps, **options)
-
-
 def write_mp4(pictures: Iterable[np.ndarray], path: Path, fps: float) -> Path:
     """Write pictures, RGB bytes of even width and height, as H.264; a broken-off film leaves no file.
 
@@ -177,8 +158,16 @@ def contact_sheet(pictures: Path | str | Iterable[np.ndarray], path: Path | str,
     blank = np.full_like(chosen[0], 255)
     chosen += [blank] * (-len(chosen) % columns)
     rows = [np.concatenate(chosen[i : i + columns], axis=1) for i in range(0, len(chosen), columns)]
-    Image.fromarray(np.concatenate(rows, axis=0)).save(path)
-    return Path(path)
+    path = Path(path)
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        Image.fromarray(np.concatenate(rows, axis=0)).save(unfinished, format="png")
+        unfinished.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write the pictures {path}: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return path
 
 
 def read_mp4(path: Path) -> list[np.ndarray]:

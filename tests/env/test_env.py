@@ -178,7 +178,7 @@ def test_no_window_crosses_a_reset(window: int, see_command: bool):
             if valid:
                 expected = torch.cat(life[-window:])
                 if see_command:
-                    expected = torch.cat((expected, truth["command"][i]))
+                    expected = torch.cat((expected, truth["command"][i, :3]))
                 assert torch.equal(step.motion[i], expected)
             if done[i]:
                 life[:] = [after[i]]
@@ -389,7 +389,7 @@ def test_commands_change_at_drawn_times_and_stay_within_their_ranges():
         held += env.control_dt
         changes += held[changed].tolist()
         held[changed] = 0
-        assert ((env.command >= low) & (env.command <= high)).all()
+        assert ((env.command[:, :3] >= low) & (env.command[:, :3] <= high)).all()
     assert len(changes) > 100
     assert min(changes) >= 0.1 - 1e-6
     assert max(changes) <= 0.3 + 0.02 + 1e-6
@@ -428,16 +428,6 @@ def test_commands_are_zero_or_single_as_often_as_asked_and_cover_their_ranges():
     assert (single != 0).float().mean(0).tolist() == pytest.approx([1 / 3] * 3, abs=0.03)
 
 
-def test_commands_from_clips_are_the_clips_within_the_ranges():
-    generator = torch.Generator().manual_seed(0)
-    clips = torch.tensor([[0.31, 0.07, 0.0], [2.0, 0.0, -3.0]])
-    drawn = replace(Command(), from_clips=0.5).draw(4000, generator, clips)
-    first = (drawn == clips[0]).all(1)
-    clamped = (drawn == torch.tensor([1.0, 0.0, -1.0])).all(1)
-    assert float(first.float().mean()) == pytest.approx(0.25, abs=0.03)
-    assert float(clamped.float().mean()) == pytest.approx(0.25, abs=0.03)
-
-
 def test_moving_says_whether_the_command_asks_for_motion():
     env = Env(quiet(gait=Gait(standing_speed=0.1)), 3, nominal=True)
     env.reset()
@@ -452,11 +442,12 @@ def test_a_held_command_outlives_resampling_and_resets():
     command = torch.linspace(-0.2, 0.2, 3 * N).view(N, 3)
     obs = env.hold_command(command)
     noise = 1e-6  # the command is seen without noise
-    assert (obs["actor"][:, columns(env, "command")] - command).abs().max() < noise
+    told = env.channels.tell(command)
+    assert (obs["actor"][:, columns(env, "command")] - told).abs().max() < noise
     for action in actions(env, 30):
         step = env.step(action)
-        assert (step.obs["actor"][:, columns(env, "command")] - command).abs().max() < noise
-    assert torch.equal(env.command, command)
+        assert (step.obs["actor"][:, columns(env, "command")] - told).abs().max() < noise
+    assert torch.equal(env.command, told)
 
 
 def test_starts_in_a_clip_bring_its_state_command_and_phase():
@@ -477,7 +468,8 @@ def test_starts_in_a_clip_bring_its_state_command_and_phase():
     assert walks.any()
     torch.testing.assert_close(env.phase[in_clip][walks], clip_phase[walks])
     low, high = task.command.bounds(env.device)
-    torch.testing.assert_close(env.command[in_clip], frames.command[rows].clamp(low, high))
+    torch.testing.assert_close(env.command[in_clip, :3], frames.command[rows].clamp(low, high))
+    assert torch.equal(env.clip[in_clip], frames.clip[rows])
     # The mean of a cycle that was not lived through: as fast as the clip, at rest at home.
     torch.testing.assert_close(env.mean_velocity[in_clip], frames.command[rows])
     assert not env.mean_velocity[~in_clip].any()

@@ -76,7 +76,7 @@ def contract(mjcf: str = MJCF) -> Contract:
     """The contract of the toy robot."""
     half = float(np.sqrt(0.5 + np.sqrt(0.125)))
     return Contract(
-        schema=1,
+        schema=2,
         task="toy_walk",
         robot="toy",
         joint_names=JOINTS,
@@ -93,7 +93,9 @@ def contract(mjcf: str = MJCF) -> Contract:
         delays={"action_delay_s": (0.0, 0.01)},
         imu=Imu("imu", (half, 0.0, float(np.sqrt(1 - half**2)), 0.0), (0.01, -0.02, 0.03)),
         observations=observations(),
-        command=Command(("vx", "vy", "yaw_rate"), (-0.5, -0.2, -1.0), (0.8, 0.2, 1.0), ("m/s", "m/s", "rad/s")),
+        command=Command(
+            ("vx", "vy", "yaw_rate"), (-0.5, -0.2, -1.0), (0.8, 0.2, 1.0), ("m/s", "m/s", "rad/s"), (0.0, 0.0, 0.0)
+        ),
         score=Score("velocity", 0.1, 1.0),
         hashes=Hashes("0" * 64, {"walk": "1" * 64}, hashlib.sha256(mjcf.encode()).hexdigest(), "0.1.0"),
         versions={"mujoco": mujoco.__version__},

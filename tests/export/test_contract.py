@@ -111,12 +111,12 @@ REFUSALS = {
         r"params \['x'\] of angular_velocity must be \[\]",
     ),
     "period": (put("observations", 6, "params", "period_s", 0.0), "period_s must be positive"),
-    "older": (put("schema", 0), "contract.schema: 0 is older than this runtime's 1: export the policy again"),
+    "older": (put("schema", 0), "contract.schema: 0 is older than this runtime's 2: export the policy again"),
     "newer": (
-        put("schema", 2),
-        "contract.schema: 2 is newer than this runtime's 1: update robopolicy-runtime",
+        put("schema", 3),
+        "contract.schema: 3 is newer than this runtime's 2: update robopolicy-runtime",
     ),
-    "schema text": (put("schema", "1"), "contract.schema: must be a whole number"),
+    "schema text": (put("schema", "2"), "contract.schema: must be a whole number"),
     "no schema": (drop("schema"), "missing field 'schema'"),
 }
 

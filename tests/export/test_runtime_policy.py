@@ -243,13 +243,13 @@ def test_saved_again_by_another_tool(policy_path, tmp_path):
 
 
 def test_older_schema(policy, tmp_path):
-    text = synthetic.contract().to_json().replace('"schema": 1', '"schema": 0')
-    refused(tmp_path / "p.onnx", sealed(policy, text), "0 is older than this runtime's 1")
+    text = synthetic.contract().to_json().replace('"schema": 2', '"schema": 0')
+    refused(tmp_path / "p.onnx", sealed(policy, text), "0 is older than this runtime's 2")
 
 
 def test_newer_schema(policy, tmp_path):
-    text = synthetic.contract().to_json().replace('"schema": 1', '"schema": 7')
-    refused(tmp_path / "p.onnx", sealed(policy, text), "7 is newer than this runtime's 1")
+    text = synthetic.contract().to_json().replace('"schema": 2', '"schema": 7')
+    refused(tmp_path / "p.onnx", sealed(policy, text), "7 is newer than this runtime's 2")
 
 
 def test_contract_that_contradicts_the_network(policy, tmp_path):

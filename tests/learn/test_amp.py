@@ -35,10 +35,13 @@ def make(seed: int = 0, control_dt: float = 0.02, **settings: Any) -> MotionPrio
     return MotionPrior(prior, reference("droid", window, control_dt), env, seed)
 
 
-def seen(windows: Tensor, valid: Tensor | None = None) -> Any:
+def seen(windows: Tensor, valid: Tensor | None = None, weight: Tensor | None = None, clip: Tensor | None = None) -> Any:
     """A step of the environment as far as the prior reads it."""
     return SimpleNamespace(
-        motion=windows, motion_valid=torch.ones(len(windows), dtype=torch.bool) if valid is None else valid
+        motion=windows,
+        motion_valid=torch.ones(len(windows), dtype=torch.bool) if valid is None else valid,
+        style_weight=torch.ones(len(windows)) if weight is None else weight,
+        clip=torch.full((len(windows),), -1) if clip is None else clip,
     )
 
 
@@ -47,9 +50,9 @@ def demo(prior: MotionPrior, n: int, seed: int = 0) -> Tensor:
     return prior._demo(prior.reference.draw(n, torch.Generator().manual_seed(seed)))
 
 
-def collect(prior: MotionPrior, windows: Tensor, valid: Tensor | None = None) -> Tensor:
+def collect(prior: MotionPrior, windows: Tensor, valid: Tensor | None = None, clip: Tensor | None = None) -> Tensor:
     """Style rewards of one step."""
-    prior.watch(0, seen(windows, valid))
+    prior.watch(0, seen(windows, valid, clip=clip))
     return prior.reward(torch.zeros(1, len(windows)), Workers())[0]
 
 
@@ -456,3 +459,53 @@ def test_a_run_of_environment_and_prior_together():
     assert mixed.isfinite().all()
     assert math.isfinite(prior.update()["loss"])
     assert prior._rollout == []
+
+
+# ---- how much style, and of which clip
+
+
+def test_each_robot_is_paid_by_the_weight_it_was_told():
+    prior = make(weight=0.6, reward_scale=2.0)
+    windows = demo(prior, 5)
+    told = torch.tensor([0.0, 0.25, 0.5, 1.0, 1.0])
+    task = torch.full((1, 5), 0.02)
+    prior.watch(0, seen(windows, weight=told))
+    mixed = prior.reward(task, Workers())[0]
+    with torch.no_grad():
+        style = prior.style_reward(prior.net(prior.normalize(windows)).squeeze(-1))
+    assert mixed[0] == task[0, 0]
+    torch.testing.assert_close(mixed, (1 - 0.6 * told) * 0.02 + 0.6 * told * 2.0 * 0.02 * style)
+
+
+def chosen(prior: MotionPrior) -> Tensor:
+    """Share of the draws that each clip gets."""
+    rows = prior.reference.draw(20_000, torch.Generator().manual_seed(1))
+    return torch.bincount(prior.reference.clip[rows], minlength=len(prior.reference.clips)) / 20_000
+
+
+def test_a_clip_that_is_followed_badly_is_drawn_more_often():
+    prior = make(adapt=1.0)
+    prior.reference = replace(prior.reference, cumulative=prior.reference.cumulative.clone())
+    before = chosen(prior)
+    clip = torch.arange(60) % 3
+    good, bad = demo(prior, 60), demo(prior, 60) + 30 * torch.randn(60, prior.reference.features.shape[1] * 2 + 3)
+    windows = torch.where((clip == 1).unsqueeze(-1), bad, good)
+    for _ in range(40):
+        collect(prior, windows, clip=clip)
+        prior.update()
+    after = chosen(prior)
+    assert before.tolist() == pytest.approx([1 / 3] * 3, abs=0.02)
+    assert after[1] > 1.3 * before[1]
+    assert after[0] < before[0]
+    other = make(adapt=1.0)
+    other.reference = replace(other.reference, cumulative=other.reference.cumulative.clone())
+    other.load_state_dict(prior.state_dict())
+    assert torch.equal(other.reference.cumulative, prior.reference.cumulative)
+
+
+def test_without_adaption_the_clips_stay_as_they_were_weighed():
+    prior = make()
+    before = prior.reference.cumulative.clone()
+    collect(prior, demo(prior, 60), clip=torch.arange(60) % 3)
+    prior.update()
+    assert torch.equal(prior.reference.cumulative, before)

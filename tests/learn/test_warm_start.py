@@ -40,6 +40,13 @@ def test_it_shows_what_the_environment_shows(robot: str, name: str):
     env, obs, _, _ = in_the_clips(robot, name)
     frames, keep = reference(robot), reference(robot).following
     seen = env.hold_command(frames.command)
+    # Imitating is right at any style weight, so that all are shown.
+    weight = obs["actor"][:, columns(env, "command")][:, 3]
+    assert weight.min() < 0.05
+    assert weight.max() > 0.95
+    every = torch.ones(len(keep))
+    every[keep] = weight
+    seen = env.hold_command(env.channels.tell(frames.command, weight=every))
     assert obs["actor"].shape == (int(keep.sum()), env.actor_dim)
     assert obs["critic"].shape == (int(keep.sum()), env.critic_dim)
     for term in env.task.observations:

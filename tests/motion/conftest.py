@@ -17,6 +17,11 @@ def go2() -> RobotModel:
     return load_robot("go2").compile()
 
 
+@pytest.fixture(scope="session")
+def g1() -> RobotModel:
+    return load_robot("g1").compile()
+
+
 @pytest.fixture
 def arc() -> Clip:
     """A two-joint robot on an arc of known speed and turn, its joints on sines: everything has a formula."""

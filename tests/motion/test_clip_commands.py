@@ -8,7 +8,8 @@ import pytest
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip, load_clips
-from robopolicy.motion.commands import check_clip, import_clip, show_clip
+from robopolicy.motion.commands import check_clip, import_clip
+from robopolicy.motion.show import show_clip
 
 
 def test_check_says_clean_or_names_defects(tmp_path, capsys):

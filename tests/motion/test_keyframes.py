@@ -7,7 +7,8 @@ from motion_clips import foot_bottoms
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import load_clips
-from robopolicy.motion.keyframes import compile_keyframes, spline
+from robopolicy.motion.keyframes import compile_keyframes
+from robopolicy.motion.keyframes.spline import spline
 
 GOOD = """
 robot = "droid"
@@ -130,7 +131,7 @@ def test_waves_ride_on_top(tmp_path, droid):
         ("duration = 2.0", "", "'duration' is missing"),
         ("duration = 2.0", "duration = 1.999", "not a whole number of frames"),
         ('"droid"', '"go2"', "is for robot 'go2', not 'droid'"),
-        ("height = -0.03", "height = 0.3", "frame .* foot stays .* mm from its place"),
+        ("height = -0.03", "height = 0.3", "frame .* [lr]_foot stays .* mm .*from its place"),
         ("[[pose]]", "[[pose", "not TOML"),
     ],
 )

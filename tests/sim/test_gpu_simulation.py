@@ -16,7 +16,7 @@ pytest.importorskip("mujoco_warp", reason="needs robopolicy[gpu]")
 from robopolicy.sim.gpu import GpuSimulation
 
 DEVICES = ["warp-cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-ROBOTS = ["droid", "go2"]
+ROBOTS = ["droid", "g1", "go2"]
 N = 6
 SUBSTEPS = 4
 FIELDS = ("xpos", "site_xpos", "site_xmat", "cvel", "subtree_com", "sensordata", "actuator_length")
@@ -93,7 +93,8 @@ def test_parity_of_one_step_from_each_state(name: str, device: str):
         np.testing.assert_allclose(sim.bind("qvel")[i].cpu(), data.qvel, atol=2e-3, rtol=1e-3, err_msg=f"state {i}")
 
 
-@pytest.mark.parametrize("name", ROBOTS)
+# not the g1: such random targets throw it about until its thin soles are deeper in the floor than they are thick
+@pytest.mark.parametrize("name", ["droid", "go2"])
 def test_parity_of_a_rollout(name: str, device: str):
     robot = compiled(name)
     sim = GpuSimulation(robot.mj, N, device)

@@ -3,8 +3,11 @@
 A format is a module in this package with three things:
 
 * ``LAYOUT``: one line that says what it reads;
-* ``mismatch(path) -> str``: why the file's content is not of this layout, or ``""`` if it is;
-* ``read(path, model) -> Clip``: the clip in the robot's contract order, as a UserError for anything unusable.
+* ``mismatch(path) -> str``: why the file's content is not of this layout, or ``""`` if it is; it must be cheap, and run
+  nothing that a file holds;
+* ``read(path, model, options) -> Clip``: the clip in the robot's contract order, as a UserError for anything unusable.
+  What the file does not say is told by an :class:`~robopolicy.motion.recording.ImportNote`;
+  :func:`~robopolicy.motion.recording.to_clip` does what all layouts have in common.
 """
 
 from importlib import import_module
@@ -12,7 +15,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Protocol, cast
 
-from robopolicy.errors import UserError
+from robopolicy.errors import UserError, unknown
+from robopolicy.motion.recording import AS_WRITTEN, Options
 
 if TYPE_CHECKING:
     from robopolicy.motion.clip import Clip
@@ -28,7 +32,7 @@ class Format(Protocol):
         """Why the file is not of this layout; empty if it is."""
         ...
 
-    def read(self, path: Path, model: "RobotModel") -> "Clip":
+    def read(self, path: Path, model: "RobotModel", options: Options = ...) -> "Clip":
         """The file's motion on the robot."""
         ...
 
@@ -53,19 +57,33 @@ def recognise(path: str | Path) -> str:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise UserError(f"{path}: could be any of {', '.join(fitting)}")
+        raise UserError(f"{path}: could be any of {', '.join(fitting)}: say which with --layout")
     told = "; ".join(f"not {name}: {reason}" for name, reason in reasons.items())
     raise UserError(f"{path}: in none of the known layouts ({told})")
 
 
-def read(path: str | Path, model: "RobotModel") -> "Clip":
+def read(path: str | Path, model: "RobotModel", options: Options = AS_WRITTEN, layout: str = "") -> "Clip":
     """Read a motion file of any known layout as a clip of a robot.
 
     Args:
         path: The file; its content decides, not its name.
         model: The robot the motion is for.
+        options: What the user says about the file.
+        layout: Its layout; by default recognised.
+
+    Warns:
+        ImportNote: What the file does not say and was inferred, with the reason.
 
     Raises:
         UserError: The layout is unknown, the content broken, or the motion is for another robot.
     """
-    return formats()[recognise(path)].read(Path(path), model)
+    known = formats()
+    if layout:
+        if layout not in known:
+            raise unknown("layout", layout, list(known))
+        if not Path(path).is_file():
+            raise UserError(f"no file {path}")
+        reason = known[layout].mismatch(Path(path))
+        if reason:
+            raise UserError(f"{path}: is not of layout {layout}: {reason}")
+    return known[layout or recognise(path)].read(Path(path), model, options)

@@ -29,9 +29,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.clip import NORM_TOLERANCE, Clip, estimate_cycle, misfit, velocities
+from robopolicy.motion.arrays import starts_with
+from robopolicy.motion.clip import Clip, estimate_cycle, misfit, velocities
 from robopolicy.motion.plant import plant_feet
-from robopolicy.motion.pose import difference, move, quat_conj, quat_rotate
+from robopolicy.motion.pose import quat_conj, quat_rotate
+from robopolicy.motion.quat_order import ORDERS
+from robopolicy.motion.recording import AS_WRITTEN, Options, closes, unit
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -43,8 +46,6 @@ POSITION, QUATERNION, ANGLES = slice(0, 3), slice(3, 7), slice(7, 19)
 LINEAR, SPEEDS = slice(31, 34), slice(37, 49)
 RATE_TOLERANCE = 0.15
 """How far the velocity columns may be from the positions' own rate of change, as a share."""
-SEAM_RATIO = 3.0
-"""How many median steps the seam of a loop may be."""
 
 
 class FrameRateWarning(UserWarning):
@@ -59,13 +60,15 @@ def mismatch(path: Path) -> str:
         return f"not JSON ({error})"
     if not isinstance(data, dict) or "Frames" not in data:
         return "no Frames"
+    if "Loop" in data and "FrameDuration" not in data:
+        return "no FrameDuration, but Loop"
     frames = data["Frames"]
     if not isinstance(frames, list) or not frames or not isinstance(frames[0], list):
         return "Frames is not a list of frames"
     return "" if len(frames[0]) == COLUMNS else f"frames have {len(frames[0])} columns, not {COLUMNS}"
 
 
-def read(path: Path, model: "RobotModel") -> Clip:
+def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip:
     """The file's motion on a robot with legs FR, FL, RR, RL of hip, thigh and calf.
 
     Warns:
@@ -77,12 +80,13 @@ def read(path: Path, model: "RobotModel") -> Clip:
     data = _parse(path)
     order = _order(path, model)
     frames = _frames(path, data)
-    fps = 1.0 / _frame_duration(path, data)
-    qpos = np.concatenate(
-        [frames[:, POSITION], _wxyz(path, frames[:, QUATERNION]), frames[:, ANGLES][:, order]], axis=1
-    )
+    fps = options.fps or 1.0 / _frame_duration(path, data)
+    if options.units == "deg":
+        raise UserError(f"{path}: --units deg: this layout has angles and speeds in radians")
+    quat = unit(path, frames[:, QUATERNION])[:, ORDERS[options.quat or "xyzw"]]
+    qpos = np.concatenate([frames[:, POSITION], quat, frames[:, ANGLES][:, order]], axis=1)
     _check_rate(path, frames, qpos, fps, order)
-    loop = data.get("LoopMode") == "Wrap" and _closes(qpos)
+    loop = data.get("LoopMode") == "Wrap" and closes(qpos)
     cycle = estimate_cycle(qpos) if loop else None
     qpos = plant_feet(qpos, fps, model, cycle)
     return Clip(
@@ -98,6 +102,8 @@ def read(path: Path, model: "RobotModel") -> Clip:
 
 
 def _parse(path: Path) -> Any:
+    if not starts_with(path, b"{", b" ", b"\n", b"\r", b"\t"):  # spares the reading of a large file of another kind
+        raise ValueError("does not begin with a brace")
     return json.loads(path.read_bytes().decode("utf-8", errors="strict"))
 
 
@@ -137,17 +143,6 @@ def _frame_duration(path: Path, data: dict) -> float:
     return float(duration)
 
 
-def _wxyz(path: Path, xyzw: np.ndarray) -> np.ndarray:
-    """Unit quaternions wxyz without sign flips."""
-    norm = np.linalg.norm(xyzw, axis=1)
-    bad = np.flatnonzero(np.abs(norm - 1) > NORM_TOLERANCE)
-    if len(bad):
-        raise UserError(f"{path}: columns 3 to 6 are no unit quaternion in frame {bad[0]}: norm {norm[bad[0]]:.4g}")
-    quat = (xyzw / norm[:, None])[:, [3, 0, 1, 2]]
-    flips = (quat[1:] * quat[:-1]).sum(axis=1) < 0
-    return quat * np.concatenate([[1.0], np.where(np.cumsum(flips) % 2, -1.0, 1.0)])[:, None]
-
-
 def _check_rate(path: Path, frames: np.ndarray, qpos: np.ndarray, fps: float, order: np.ndarray) -> None:
     """Warn if the file's velocities are not the positions' rate of change at this frame rate."""
     truth = velocities(qpos, fps)
@@ -171,10 +166,3 @@ def _check_rate(path: Path, frames: np.ndarray, qpos: np.ndarray, fps: float, or
                 FrameRateWarning,
                 stacklevel=3,
             )
-
-
-def _closes(qpos: np.ndarray) -> bool:
-    """Whether the last frame leads to the first, in height, tilt and joints."""
-    size = np.abs(np.delete(difference(qpos[:-1], qpos[1:])[:, 2:], 3, axis=1)).max(axis=1)
-    seam = difference(qpos[-1:], move(qpos[:1], estimate_cycle(qpos)))[0]
-    return float(np.abs(np.delete(seam[2:], 3)).max()) <= SEAM_RATIO * float(np.median(size))

@@ -4,7 +4,9 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robopolicy.errors import UserError
 from robopolicy.motion.clip import REQUIRED, Clip
+from robopolicy.motion.recording import AS_WRITTEN, Options
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -22,6 +24,12 @@ def mismatch(path: Path) -> str:
     return f"no field {', '.join(missing)}" if missing else ""
 
 
-def read(path: Path, model: "RobotModel") -> Clip:
-    """The clip, its joints matched to the robot's by name."""
+def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip:
+    """The clip, its joints matched to the robot's by name.
+
+    Raises:
+        UserError: It is broken or for another robot, or something was said about it, which a clip says itself.
+    """
+    if options != AS_WRITTEN:
+        raise UserError(f"{path}: a clip of ours says all itself: leave out --fps, --quat and --units")
     return Clip.load(path).for_robot(model)

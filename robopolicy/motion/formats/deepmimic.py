@@ -1,0 +1,146 @@
+"""The JSON text files of DeepMimic.
+
+``Loop`` ("wrap" or "none") and ``Frames``: the frame's duration [s], base position 3 [m], base quaternion **wxyz**,
+then the joints: an angle [rad] for a hinge, a quaternion for a ball joint. Joints have no names.
+
+Read are files whose joints are all hinges, one for each of the robot's, in the order of its MJCF. DeepMimic's own
+characters (``humanoid3d``, ``dog3d``) have ball joints and limbs of their own; to copy their angles would be wrong,
+and they are refused with that reason. Up is y in DeepMimic and z here: the file's base height tells which it is. Every
+frame has its own duration; where they differ, the motion is resampled to the usual one.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robopolicy.errors import UserError
+from robopolicy.motion.arrays import numbers, starts_with
+from robopolicy.motion.clip import Clip
+from robopolicy.motion.pose import quat_conj, quat_exp, quat_mul, quat_slerp
+from robopolicy.motion.quat_order import ORDERS, upright
+from robopolicy.motion.recording import (
+    AS_WRITTEN,
+    SETTLED,
+    Options,
+    Recording,
+    note,
+    robot_joints,
+    to_clip,
+    unit,
+)
+
+if TYPE_CHECKING:
+    from robopolicy.robot import RobotModel
+
+LAYOUT = "JSON text with Loop and Frames of duration, position 3, quaternion (wxyz), joints (DeepMimic)"
+CHARACTERS = {44: "humanoid3d"}
+"""DeepMimic's own, by the columns of a frame."""
+EVEN = 1e-3
+"""Durations that differ by less than this share are one."""
+
+
+def mismatch(path: Path) -> str:
+    """Why the file is not of this layout; empty if it is."""
+    try:
+        data = _parse(path)
+    except ValueError as error:
+        return f"not JSON ({error})"
+    if not isinstance(data, dict) or "Frames" not in data or "Loop" not in data:
+        return "no Loop and Frames"
+    if "FrameDuration" in data:
+        return "has one FrameDuration for all frames"
+    frames = data["Frames"]
+    return "" if isinstance(frames, list) and frames and isinstance(frames[0], list) else "Frames is no list of frames"
+
+
+def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip:
+    """The file's motion on the robot.
+
+    Raises:
+        UserError: The content is broken, or its joints are not the robot's.
+    """
+    data = _parse(path)
+    frames = numbers(path, data, "Frames")
+    joints, ours = frames.shape[1] - 8, len(model.joint_names)
+    if joints != ours:
+        what = CHARACTERS.get(frames.shape[1], "one of DeepMimic's own characters")
+        raise UserError(
+            f"{path}: frames have {frames.shape[1]} columns; robot {model.robot.name!r} needs {8 + ours} (duration, "
+            f"base 7, {ours} hinges). If it is {what}, it has ball joints and other limbs: its angles are no robot's, "
+            "the motion must be retargeted"
+        )
+    if data["Loop"] not in ("wrap", "none"):
+        raise UserError(f'{path}: Loop is {data["Loop"]!r}; it must be "wrap" or "none"')
+    position, quat = _z_up(path, frames[:, 1:4], frames[:, 4:8][:, ORDERS[options.quat or "wxyz"]], model)
+    fps, times = _rate(path, frames[:, 0], options)
+    rows = np.concatenate([position, unit(path, quat), frames[:, 8:]], axis=1)
+    if times is not None:
+        rows = _resample(rows, times, 1.0 / fps)
+    recording = Recording(
+        layout="deepmimic",
+        fps=fps,
+        joints=robot_joints(path, joints, model, "DeepMimic"),
+        position=rows[:, :3],
+        quat=rows[:, 3:7],
+        order=SETTLED,
+        angles=rows[:, 7:],
+        loop=data["Loop"] == "wrap",
+    )
+    return to_clip(path, recording, model, options)
+
+
+def _parse(path: Path) -> Any:
+    if not starts_with(path, b"{", b" ", b"\n", b"\r", b"\t", b"\xef\xbb\xbf"):
+        raise ValueError("does not begin with a brace")
+    return json.loads(path.read_bytes().decode("utf-8-sig", errors="strict"))
+
+
+def _z_up(path: Path, position: np.ndarray, quat: np.ndarray, model: "RobotModel") -> tuple[np.ndarray, np.ndarray]:
+    """Positions and quaternions with z up."""
+    height = float(model.home_qpos[2])
+    middle = np.median(position, axis=0)
+    if abs(middle[2] - height) <= abs(middle[1] - height):
+        note(path, f"z is up: the base is at {middle[2]:.2f} m along it, the robot's stands at {height:.2f} m")
+        return position, quat
+    turn = quat_exp(np.array([np.pi / 2, 0.0, 0.0]))
+    turned = quat_mul(turn, quat)
+    both = quat_mul(turned, quat_conj(turn))
+    own = "y" if upright(both) > upright(turned) else "z"
+    note(
+        path,
+        f"y is up, and turned to z: the base is at {middle[1]:.2f} m along it, the robot's stands at {height:.2f} m; "
+        f"upright if the base's own {own} points up at rest",
+    )
+    return position[:, [0, 2, 1]] * [1.0, -1.0, 1.0], both if own == "y" else turned
+
+
+def _rate(path: Path, durations: np.ndarray, options: Options) -> tuple[float, np.ndarray | None]:
+    """Frames per second, and the frames' times [s] if they are not evenly spaced."""
+    steps = durations[:-1]  # nothing follows the last frame
+    if not (steps > 0).all():
+        first = int(np.flatnonzero(~(steps > 0))[0])
+        raise UserError(f"{path}: frame {first} lasts {steps[first]:.4g} s; it must be a positive number of seconds")
+    usual = float(np.median(steps))
+    if options.fps is not None:
+        note(path, f"its durations, {usual:.4g} s mostly, are not used: --fps {options.fps:.4g} was given")
+        return options.fps, None
+    if np.abs(steps - usual).max() <= EVEN * usual:
+        return 1.0 / usual, None
+    note(
+        path,
+        f"its frames last {steps.min():.4g} to {steps.max():.4g} s: resampled to {usual:.4g} s, the usual one, at the "
+        "same speed",
+    )
+    return 1.0 / usual, np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _resample(rows: np.ndarray, times: np.ndarray, dt: float) -> np.ndarray:
+    """Rows (K, 7 + J) at ``times`` [s] as rows a step ``dt`` [s] apart: linear, and spherical for the quaternion."""
+    wanted = np.arange(int(np.floor(times[-1] / dt + 1e-6)) + 1) * dt
+    k = np.clip(np.searchsorted(times, wanted, side="right") - 1, 0, len(times) - 2)
+    t = np.clip((wanted - times[k]) / (times[k + 1] - times[k]), 0.0, 1.0)
+    out = rows[k] + t[:, None] * (rows[k + 1] - rows[k])
+    out[:, 3:7] = quat_slerp(rows[k, 3:7], rows[k + 1, 3:7], t)
+    return out

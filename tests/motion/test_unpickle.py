@@ -1,0 +1,263 @@
+"""Hostile pickles: nothing in them runs, and the refusal names what they asked for."""
+
+import builtins
+import collections
+import operator
+import os
+import pickle
+import re
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import layout_files as files
+import numpy as np
+import pytest
+
+from robopolicy.errors import UserError
+from robopolicy.motion import formats
+from robopolicy.motion.arrays import read_npy, read_npz, read_pickle
+from robopolicy.motion.unpickle import RefusedPickleError, loads
+
+
+class Call:
+    """Pickles as a call of any function: what an attacker writes."""
+
+    def __init__(self, function: Any, *arguments: Any, state: Any = None) -> None:
+        self.parts = (function, arguments) if state is None else (function, arguments, state)
+
+    def __reduce__(self):
+        return self.parts
+
+
+class Crowbar:
+    """Its mere reconstruction leaves a mark: stands for any class that a pickle may ask for."""
+
+    marks: list[str] = []  # noqa: RUF012
+
+    def __setstate__(self, state: Any) -> None:
+        self.marks.append(state)
+
+
+def attacks(mark: Path) -> dict[str, tuple[Any, str]]:
+    """Things that would leave the file ``mark`` behind if they ran, and what the refusal must name."""
+    command, code = f"touch {mark}", f"open({str(mark)!r}, 'w')"
+    crowbar = Crowbar()
+    crowbar.__dict__["x"] = 1
+    return {
+        "system": (Call(os.system, command), f"{os.system.__module__}.system"),
+        "eval": (Call(builtins.eval, code), "builtins.eval"),
+        "exec": (Call(builtins.exec, code), "builtins.exec"),
+        "open": (Call(builtins.open, str(mark), "w"), "io.open"),
+        "attrgetter": (Call(operator.attrgetter, "system"), "operator.attrgetter"),
+        "popen": (Call(subprocess.Popen, ["touch", str(mark)]), "subprocess.Popen"),
+        "numpy's file writer": (Call(np.memmap, str(mark), "u1", "w+", 0, (8,)), "numpy.memmap"),
+        "numpy's own loader": (Call(np.load, str(mark)), "numpy.load"),
+        "a class": (crowbar, "Crowbar"),
+        "inside an array of objects": (np.array([1, Call(os.system, command)], dtype=object), "system"),
+        "inside a dict that is fine": ({"fps": 30, "root_pos": [Call(os.system, command)]}, "system"),
+        "as a key": ({Call(os.system, command): 1}, "system"),
+        "a defaultdict": (collections.defaultdict(list), "collections.defaultdict"),
+        "a dtype of objects with bytes": (Call(np.dtype, Call(os.system, command)), "system"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+@pytest.mark.parametrize("name", attacks(Path("x")))
+def test_nothing_runs_and_the_refusal_names_it(tmp_path: Path, name: str, protocol: int):
+    mark = tmp_path / "mark"
+    value, named = attacks(mark)[name]
+    data = pickle.dumps(value, protocol=protocol)
+    Crowbar.marks.clear()
+    with pytest.raises(RefusedPickleError) as caught:
+        loads(data)
+    wanted = "copy_reg._reconstructor" if (name, protocol) == ("a class", 0) else named.rpartition(".")[2]
+    assert re.search(rf"it names \S*{re.escape(wanted)};", str(caught.value))
+    assert not mark.exists()
+    assert not Crowbar.marks
+
+
+def test_the_attacks_are_real(tmp_path: Path):
+    """The same bytes, read with pickle itself, do leave their mark."""
+    mark = tmp_path / "mark"
+    for name in ("system", "eval", "inside an array of objects"):
+        pickle.loads(pickle.dumps(attacks(mark)[name][0]))
+        assert mark.exists()
+        mark.unlink()
+
+
+@pytest.mark.parametrize("layout", ["gmr", "mimickit", "amp_rsl_rl"])
+@pytest.mark.parametrize("name", ["system", "eval", "inside an array of objects", "numpy's file writer"])
+def test_no_layout_runs_what_a_file_asks_for(tmp_path: Path, g1, layout: str, name: str):
+    mark, path = tmp_path / "mark", tmp_path / "hostile"
+    value, named = attacks(mark)[name]
+    field = {"gmr": "dof_pos", "mimickit": "frames", "amp_rsl_rl": "joint_positions"}[layout]
+    getattr(files, layout)(path, files.make_motion(), **{field: value})
+    with pytest.raises(UserError, match=f"hostile: .*{named.rpartition('.')[2]}; only numpy arrays and plain"):
+        formats.read(path, g1)
+    with pytest.raises(UserError, match="hostile"):
+        formats.read(path, g1, layout=layout)
+    assert not mark.exists()
+
+
+def test_an_npz_with_objects_runs_nothing(tmp_path: Path):
+    mark = tmp_path / "mark"
+    with (tmp_path / "x.npz").open("wb") as file:
+        np.savez(file, dof_names=np.array([Call(os.system, f"touch {mark}")], dtype=object), fps=30)
+    with pytest.raises(UserError, match=r"x.npz: field 'dof_names' is refused: it names \w+.system"):
+        read_npz(tmp_path / "x.npz")
+    assert not mark.exists()
+
+
+def test_an_npz_of_names_as_objects_is_read(tmp_path: Path):
+    with (tmp_path / "x.npz").open("wb") as file:
+        np.savez(file, names=np.array(["a", "b"], dtype=object), fps=30)
+    assert read_npz(tmp_path / "x.npz")["names"].tolist() == ["a", "b"]
+
+
+# ---- numpy's own tricks
+
+
+def setstate(dtype: str, state: tuple, shape: tuple, data: Any) -> bytes:
+    """A pickle of an array whose dtype has a state of the attacker's."""
+    kind = Call(np.dtype, dtype, False, True, state=state)
+    rebuild = np.zeros(1).__reduce__()[0]
+    return pickle.dumps(Call(rebuild, np.ndarray, (0,), b"b", state=(1, shape, kind, False, data)))
+
+
+POINTER = b"\x41" * 8
+F8 = (3, "<", None, None, None, -1, -1, 0)
+"""The state of an honest dtype of float64."""
+TRICKS = {
+    "objects made of bytes": (setstate("O8", (3, "|", None, None, None, -1, -1, 63), (1,), POINTER), "objects made of"),
+    "a structure of objects": (
+        setstate("V8", (3, "|", None, ("f",), {"f": (np.dtype("O"), 0)}, 8, 1, 0), (1,), POINTER),
+        "dtype 'V8'",
+    ),
+    "objects under another kind": (
+        setstate("f8", (3, "<", None, ("f",), {"f": (np.dtype("O"), 0)}, 8, 1, 0), (1,), POINTER),
+        "structured",
+    ),
+    "more than its bytes": (setstate("f8", F8, (1000,), POINTER), "broken"),
+    "an absurd size": (setstate("f8", F8, (2**62,), POINTER), "broken"),
+    "a negative size": (setstate("f8", F8, (-1,), POINTER), "shape"),
+    "text instead of bytes": (
+        setstate("f8", F8, (1,), "abcdefgh"),
+        "not made of bytes",
+    ),
+    "a wide element": (
+        setstate("f8", (3, "<", (np.dtype("f8"), (9,)), None, None, -1, -1, 0), (1,), POINTER),
+        "structured",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_numpys_own_tricks_are_refused(name: str):
+    data, message = TRICKS[name]
+    with pytest.raises(RefusedPickleError, match=message):
+        loads(data)
+
+
+def test_a_pickle_cannot_change_the_reader():
+    """BUILD with slots sets attributes of whatever the pickle names, such as the array's stand-in."""
+    spoil = pickle.PROTO + b"\x04" + b"cnumpy\ndtype\n" + b"N}\x8c\x0c__setstate__cnumpy\nndarray\ns\x86b."
+    with pytest.raises(RefusedPickleError):
+        loads(spoil)
+    np.testing.assert_array_equal(loads(pickle.dumps(np.arange(3))), [0, 1, 2])
+
+
+def test_the_same_part_a_billion_times_costs_nothing():
+    nested: Any = [1.5, "x"]
+    for _ in range(60):
+        nested = [nested, nested]
+    assert len(loads(pickle.dumps(nested))) == 2
+
+
+def test_a_list_that_holds_itself():
+    ring: list = [None]
+    ring[0] = ring
+    found = loads(pickle.dumps(ring))
+    assert found[0] is found
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x04", b"\x80\x04K", b"garbage", b"\x80\x7f."])
+def test_broken_pickles(data: bytes, tmp_path: Path):
+    with pytest.raises(RefusedPickleError, match="broken pickle"):
+        loads(data)
+    (tmp_path / "x.pkl").write_bytes(data)
+    with pytest.raises(UserError, match="x.pkl: refused: a broken pickle"):
+        read_pickle(tmp_path / "x.pkl")
+
+
+def test_sets_are_no_plain_containers():
+    with pytest.raises(RefusedPickleError, match="set"):
+        loads(pickle.dumps({"fps": {30}}))
+
+
+def test_every_cut_of_a_pickle_is_refused_or_read():
+    whole = pickle.dumps({"fps": 30.0, "a": np.arange(4.0), "b": [1, "x"]})
+    for end in range(len(whole)):
+        with pytest.raises(RefusedPickleError):
+            loads(whole[:end])
+
+
+# ---- what is read
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_numbers_text_arrays_and_containers_are_read(protocol: int):
+    value = {
+        "f8": np.arange(6.0).reshape(2, 3),
+        "big": np.arange(4, dtype=">f4"),
+        "columns first": np.asfortranarray(np.arange(6, dtype=np.int16).reshape(2, 3)),
+        "text": np.array(["a", "bcd"]),
+        "objects": np.array(["a", None, np.zeros(2)], dtype=object),
+        "empty": np.zeros((0, 3), np.float32),
+        "flags": np.array([True, False]),
+        "scalar": np.float64(0.5),
+        "whole": np.int32(7),
+        "plain": (1, -2.5, "x", b"y", None, True, [1, [2]], {"k": ()}),
+        "ordered": collections.OrderedDict(a=1),
+    }
+    found = loads(pickle.dumps(value, protocol=protocol))
+    assert list(found) == list(value)
+    for key, wanted in value.items():
+        if key == "objects":
+            assert found[key][:2].tolist() == ["a", None]
+            np.testing.assert_array_equal(found[key][2], [0, 0])
+        elif isinstance(wanted, np.ndarray | np.generic):
+            np.testing.assert_array_equal(found[key], wanted)
+            assert found[key].shape == wanted.shape
+            assert found[key].dtype == wanted.dtype
+        else:
+            assert found[key] == wanted
+
+
+def test_names_of_both_numpys():
+    """NumPy 1 pickles as numpy.core, NumPy 2 as numpy._core; either reads the other's."""
+    data = pickle.dumps(np.arange(3.0), protocol=2)
+    old = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    assert old != data or b"numpy.core" in data
+    np.testing.assert_array_equal(loads(old), [0, 1, 2])
+
+
+# ---- files
+
+
+def test_files_that_are_cut_off(tmp_path: Path):
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.save(file, np.array({"a": 1}, dtype=object), allow_pickle=True)
+    whole = (tmp_path / "x.npy").read_bytes()
+    for end in (7, 20, len(whole) - 3):
+        (tmp_path / "x.npy").write_bytes(whole[:end])
+        with pytest.raises(UserError, match="x.npy: refused"):
+            read_npy(tmp_path / "x.npy")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00garbage")
+    with pytest.raises(UserError, match="x.npz: field 'a' is refused"):
+        read_npz(tmp_path / "x.npz")
+    (tmp_path / "y.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:30])
+    with pytest.raises(UserError, match="y.npz: not a readable .npz"):
+        read_npz(tmp_path / "y.npz")
