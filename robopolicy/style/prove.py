@@ -4,80 +4,18 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from robopolicy.evaluate import Evaluation, evaluate
 from robopolicy.robot import RobotModel
+from robopolicy.style.compare import AMOUNTS, Dose, Row, Transport, told_dose, trained_doses, transports
 from robopolicy.style.distances import Yardstick
 from robopolicy.style.measures import Measures, measure
 from robopolicy.style.motions import ClipSet, Motion
 from robopolicy.style.rollouts import roll_out
 from robopolicy.style.runs import Subject, clip_sets, load_subjects
 from robopolicy.style.swap import Swap, make_swap
-
-
-@dataclass(frozen=True)
-class Row:
-    """A policy against a set of clips: its own, or for one without clips those of the others."""
-
-    subject: Subject
-    clips: ClipSet
-    measures: Measures
-    evaluation: Evaluation
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        s = self.subject
-        names = {"run": str(s.folder), "policy": s.label, "clips": self.clips.name}
-        settings = {"weight": s.weight, "seed": s.seed}
-        return names | settings | {"matched": self.measures.as_dict(), "eval": vars(self.evaluation)}
-
-
-@dataclass(frozen=True)
-class Dose:
-    """Policies of one task and one set of clips that differ in the weight of the style reward.
-
-    Attributes:
-        clips: Name of the set.
-        weights: Rising. Length W.
-        values: Figure to its mean and its deviation over the seeds, by weight; None where it is not known.
-            Shapes (W, 2).
-    """
-
-    clips: str
-    weights: list[float]
-    values: dict[str, list[tuple[float, float] | None]]
-
-    @property
-    def falls(self) -> bool:
-        """Whether the Fréchet distance gets smaller with every step of the weight."""
-        means = [v[0] if v else np.inf for v in self.values["frechet"]]
-        return all(b < a for a, b in pairwise(means))
-
-
-@dataclass(frozen=True)
-class Transport:
-    """Cost of transport with the prior and without it.
-
-    Attributes:
-        clips: Name of the set whose velocities were told.
-        styled, off: Means over the policies with and without.
-        same_task: Whether they learned the same task but for the prior; otherwise their rewards differ too.
-    """
-
-    clips: str
-    styled: float
-    off: float
-    same_task: bool
-
-    @property
-    def ratio(self) -> float:
-        """With over without."""
-        return self.styled / self.off
 
 
 @dataclass(frozen=True)
@@ -90,7 +28,7 @@ class Proof:
         copies: What the halves of the clips that were trained on score: a perfect copy. By key of the set.
         control: Movement of each policy with clips against its own clips and against their shuffled frames.
         swap: None without two sets of clips that a prior was trained on.
-        doses: One per task and set of clips with several weights.
+        doses: One per task and set of clips with several weights, and one per policy that can be told a weight.
         transport: One per set of clips with policies with and without a prior.
         motions: Rollouts by label of the policy and key of the clips.
     """
@@ -156,6 +94,11 @@ def prove(folders: list[Path], episodes: int, seed: int) -> Proof:
             say(f"{s.label}: against {c.name}")
             found = measure(motions[s.label, c.key], c, yardsticks[c.key], mass, seed)
             rows.append(Row(s, c, found, evaluations[s.folder]))
+    doses = trained_doses(rows)
+    for row in rows:
+        if row.subject.adjustable:
+            say(f"{row.subject.label}: told to have {', '.join(f'{a:g}' for a in AMOUNTS)} of its style")
+            doses.append(told_dose(row, yardsticks[row.clips.key], mass, episodes, seed))
     say("swap and control")
     common = Yardstick(sets, dt)
     shuffled = {c.key: c.shuffled(robot, dt, seed) for c in sets}
@@ -169,7 +112,7 @@ def prove(folders: list[Path], episodes: int, seed: int) -> Proof:
                 control[s.label] = (near.movement, far.movement)
     swap = _swap(subjects, motions, common, shuffled)
     say("")
-    return Proof(robot, rows, copies, control, swap, _doses(rows), _transport(rows, sets), motions)
+    return Proof(robot, rows, copies, control, swap, doses, transports(rows, sets), motions)
 
 
 def _swap(
@@ -187,56 +130,6 @@ def _swap(
     mixed = [[yardstick.distance(motions[s.label, c.key], shuffled[c.key], c.names) for c in sets] for s in styled]
     own = [keys.index(s.clips.key) for s in styled if s.clips]
     return make_swap([s.label for s in styled], [c.name for c in sets], own, real, mixed)
-
-
-def _doses(rows: Sequence[Row]) -> list[Dose]:
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        if row.subject.clips:
-            groups.setdefault((row.subject.source, row.clips.key), []).append(row)
-    found = []
-    for members in groups.values():
-        weights = sorted({row.subject.weight for row in members})
-        if len(weights) > 1:
-            at = [[row for row in members if row.subject.weight == w] for w in weights]
-            values = {name: [_spread([pick(r) for r in group]) for group in at] for name, pick in FIGURES.items()}
-            found.append(Dose(members[0].clips.name, weights, values))
-    return found
-
-
-def _transport(rows: Sequence[Row], sets: Sequence[ClipSet]) -> list[Transport]:
-    found = []
-    for c in sets:
-        here = [r for r in rows if r.clips.key == c.key]
-        styled, off = ([r for r in here if r.subject.styled == with_prior] for with_prior in (True, False))
-        tasks = {r.subject.source for r in styled}
-        alike = [r for r in off if r.subject.source in tasks]
-        means = [_spread([r.measures.cost_of_transport for r in side]) for side in (styled, alike or off)]
-        if means[0] and means[1]:
-            found.append(Transport(c.name, means[0][0], means[1][0], bool(alike)))
-    return found
-
-
-FIGURES = {
-    "frechet": lambda row: row.measures.frechet,
-    "mmd": lambda row: row.measures.mmd,
-    "movement": lambda row: row.measures.movement,
-    "dtw_rad": lambda row: row.measures.dtw_rad,
-    "auc_windows": lambda row: row.measures.auc_windows,
-    "auc_strides": lambda row: row.measures.auc_strides,
-    "cost_of_transport": lambda row: row.measures.cost_of_transport,
-    "velocity_rmse_mps": lambda row: row.evaluation.velocity_rmse_mps,
-    "yaw_rmse_radps": lambda row: row.evaluation.yaw_rmse_radps,
-    "survival": lambda row: row.evaluation.survival,
-    "style_distance": lambda row: row.evaluation.style_distance,
-}
-"""A figure of a row, by its name."""
-
-
-def _spread(values: Sequence[float | None]) -> tuple[float, float] | None:
-    """Mean and deviation of what is known."""
-    known = [v for v in values if v is not None]
-    return (float(np.mean(known)), float(np.std(known))) if known else None
 
 
 class _Progress:

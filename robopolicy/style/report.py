@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from robopolicy.errors import UserError
+from robopolicy.style.compare import Row
 from robopolicy.style.figures import gait_diagram, phase_plots, stride_curves
 from robopolicy.style.film import film
-from robopolicy.style.prove import Proof, Row
+from robopolicy.style.prove import Proof
 from robopolicy.style.showcase import showcase
 from robopolicy.style.tables import Table, Verdict, tables, verdicts
 

@@ -22,6 +22,7 @@ def roll_out(
     clips: ClipSet,
     episodes: int,
     seed: int,
+    amount: float = 1.0,
     nominal: bool = False,
     seconds: float | None = None,
     settle: float | None = None,
@@ -35,6 +36,7 @@ def roll_out(
         clips: Whose velocities; every clip gets as many episodes as any other.
         episodes: How many.
         seed: Of commands, robots and noise.
+        amount: How much of the style the policy is told to have, where it can be told.
         nominal: The plant as the model says instead, and no noise.
         seconds: Length of an episode [s], by default 8.
         settle: What it did until then is dropped [s], by default 2.
@@ -49,7 +51,7 @@ def roll_out(
     task = replace(subject.task, push=Push(), episode_s=seconds + 1)
     env = Env(task, num_envs=episodes, seed=seed, nominal=nominal)
     env.reset(stagger=False)
-    command = held_command(task, subject.style, velocity)
+    command = held_command(task, subject.style, velocity, amount)
     steps, settled = round(seconds / task.control_dt), round(settle / task.control_dt)
     kept: dict[str, list[torch.Tensor]] = {name: [] for name in ("qpos", "qvel", "height", "power")}
     lived = np.zeros(episodes, dtype=int)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from robopolicy import checkpoint
-from robopolicy.env.channels import WEIGHT
 from robopolicy.errors import UserError
 from robopolicy.evaluate import Act, load_actor
 from robopolicy.robot import RobotModel, load_robot
@@ -25,41 +24,40 @@ class Style:
     Attributes:
         name: What a person calls it.
         clips: Patterns of its clips.
-        channels: Values of command channels besides the velocity.
+        label: Its index among the styles that the policy can be told; None where it has no choice.
     """
 
     name: str
     clips: tuple[str, ...]
-    channels: dict[str, float] = dataclasses.field(default_factory=dict)
+    label: int | None = None
 
 
 def styles(task: Task) -> list[Style]:
     """The styles of a task's policy; none if it has no clips."""
-    labels = task.channels.styles
+    labels = task.prior.labels
     return [
-        Style(
-            label or " ".join(_short(p) for p in patterns),
-            patterns,
-            {f"{WEIGHT}_{n}": float(n == label) for n in labels},
-        )
-        for label, patterns in task.prior.groups.items()
+        Style(name or " ".join(map(_short, clips)), clips, labels.index(name) if name in labels else None)
+        for name, clips in task.prior.groups.items()
     ]
 
 
-def held_command(task: Task, style: Style | None, velocity: np.ndarray) -> Tensor:
-    """The commands that ask for a style at velocities (n, 3): vx, vy, wz. Shape (n, C).
+def held_command(task: Task, style: Style | None, velocity: np.ndarray, amount: float = 1.0) -> Tensor:
+    """What asks a policy for a style at velocities (n, 3): vx, vy, wz. Shape (n, C).
 
-    Channels that neither the velocity nor the style decides are at their default.
+    Channels of the command that are no velocity are at the value nearest to zero.
+
+    Args:
+        task: Its task.
+        style: Which one, where it has a choice.
+        velocity: In the heading frame [m/s, m/s, rad/s].
+        amount: How much of the style, from 0 to 1, where it can be told.
     """
-    told = task.channels
-    command = torch.tensor(told.default).repeat(len(velocity), 1)
-    names = told.names
-    if names[:3] == ["vx", "vy", "wz"]:
-        low, high = task.command.bounds(torch.device("cpu"))
+    low, high = task.command.bounds(torch.device("cpu"))
+    command = torch.zeros(len(velocity), len(low)).clamp(low, high)
+    if task.command.names[:3] == ["vx", "vy", "wz"]:
         command[:, :3] = torch.as_tensor(velocity, dtype=torch.float32).clamp(low[:3], high[:3])
-    for name, value in (style.channels if style else {}).items():
-        command[:, names.index(name)] = value
-    return command
+    label = torch.full((len(velocity),), (style.label if style else None) or 0)
+    return task.channels.tell(command, label, torch.full((len(velocity),), float(amount)))
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,11 @@ class Subject:
     clips: ClipSet | None
     weight: float
     seed: int
+
+    @property
+    def adjustable(self) -> bool:
+        """Whether it can be told how much of the style to have."""
+        return self.styled and self.task.channels.weighted
 
     @property
     def styled(self) -> bool:

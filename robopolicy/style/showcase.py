@@ -9,8 +9,8 @@ from robopolicy.motion.contacts import touchdowns
 from robopolicy.motion.feet import Feet
 from robopolicy.motion.pose import heading, move, quat_exp, quat_mul, rotate2
 from robopolicy.robot import RobotModel
+from robopolicy.style.compare import Row
 from robopolicy.style.motions import ClipSet, Motion
-from robopolicy.style.prove import Row
 from robopolicy.style.rollouts import roll_out
 
 SECONDS = 10.0

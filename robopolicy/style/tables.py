@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robopolicy.style.compare import FIGURES, Dose, Row
 from robopolicy.style.measures import Gait, Measures
-from robopolicy.style.prove import FIGURES, Dose, Proof, Row
+from robopolicy.style.prove import Proof
 from robopolicy.style.swap import Swap
 
 _RHYTHM = 0.1  # footfalls may differ by so much: parts of a stride, and of the stride frequency
@@ -127,7 +128,8 @@ def _of_steps(proof: Proof, row: Row) -> list[Verdict]:
 def _of_dose(dose: Dose) -> Verdict:
     steps = [f"{w:g}: {_mean(v)}" for w, v in zip(dose.weights, dose.values["frechet"], strict=True)]
     fall = "falls with every step of the weight" if dose.falls else "does not fall with every step of the weight"
-    return Verdict("dose", dose.falls, f"distance to the clips {fall} ({', '.join(steps)})")
+    what = f"{dose.of} told how much style to have" if dose.told else f"{dose.of}, by the weight of the style reward"
+    return Verdict("dose", dose.falls, f"{what}: the distance to the clips {fall} ({', '.join(steps)})")
 
 
 def _policies(proof: Proof) -> Table:
@@ -222,9 +224,11 @@ def _dose_table(dose: Dose) -> Table:
     }  # fmt: skip
     assert names.keys() <= FIGURES.keys()
     rows = [[f"{w:g}", *(_mean(dose.values[name][k]) for name in names)] for k, w in enumerate(dose.weights)]
-    note = "Mean, and deviation over the seeds, by the style weight."
+    note = "Mean, and deviation over the seeds, by the weight of the style reward."
+    if dose.told:
+        note = "One policy, by how much of the style it is told to have."
     return Table(
-        f"Dose: {dose.clips}",
+        f"Dose: {dose.of}",
         ["weight", *names.values()],
         rows,
         note,

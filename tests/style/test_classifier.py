@@ -36,7 +36,8 @@ def test_what_tells_one_episode_from_another_does_not_leak():
     rng = np.random.default_rng(2)
     a, b = groups(rng, identity=5.0, count=40), groups(rng, identity=5.0, count=40)
     found = fresh_auc(a, b)
-    leaked = fresh_auc(*([(k % 4, row[None]) for _, rows in side for k, row in enumerate(rows)] for side in (a, b)))
+    split = [[(k % 4, row[None]) for _, rows in side for k, row in enumerate(rows)] for side in (a, b)]
+    leaked = fresh_auc(split[0], split[1])
     assert found is not None
     assert leaked is not None
     assert leaked > found + 0.1

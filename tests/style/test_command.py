@@ -39,7 +39,7 @@ def runs(tmp_path_factory) -> dict[str, str]:
     trot = ["--prior.clips", "trot_forward_0.60", "trot_in_place"]
     return {
         "trot": train(folder / "trot", *trot),
-        "pace": train(folder / "pace", "--prior.clips", "pace_forward_0.40", "pace_turn_left_0.60"),
+        "pace": train(folder / "pace", "--prior.clips", "pace_forward_0.60", "pace_turn_left_0.80"),
         "off": train(folder / "off", *trot, "--prior.weight", "0"),
     }
 
@@ -62,11 +62,16 @@ def test_one_json_object_that_recognises_what_the_runs_are_to_each_other(compare
     assert [r["weight"] for r in found["runs"]] == [0.5, 0.5, 0.0]
     swap = found["swap"]
     assert swap["policies"] == ["trot", "pace"]  # without a prior there is no own style
-    assert swap["own"] == ["trot_forward_0.60 trot_in_place", "pace_forward_0.40 pace_turn_left_0.60"]
+    assert swap["own"] == ["trot_forward_0.60 trot_in_place", "pace_forward_0.60 pace_turn_left_0.80"]
     assert np.array(swap["frechet"], dtype=float).shape == (2, 2)
-    (dose,) = found["dose"]
+    (dose,) = [d for d in found["dose"] if not d["told"]]
     assert dose["weights"] == [0.0, 0.5]
+    told = {d["of"]: d for d in found["dose"] if d["told"]}
+    assert set(told) == {"trot", "pace"}  # without a prior there is nothing to tell
+    assert told["trot"]["weights"] == [0.0, 0.3, 0.7, 1.0]
     trot, off = (next(r for r in found["runs"] if r["policy"] == name) for name in ("trot", "off"))
+    whole = told["trot"]["values"]["frechet"][-1]
+    assert (whole[0] if whole else None) == trot["matched"]["frechet"]
     means = [v[0] if v else np.inf for v in dose["values"]["frechet"]]
     assert means == [r["matched"]["frechet"] or np.inf for r in (off, trot)]
     assert dose["falls"] == (means[1] < means[0])
@@ -105,7 +110,8 @@ def test_one_run_says_what_one_run_can(runs: dict[str, str], capsys: pytest.Capt
     assert "a perfect copy" in text
     assert "How the feet step" in text
     assert "swap" not in text
-    assert "dose" not in text
+    assert "Dose: trot" in text
+    assert "weight of the style reward" not in text
     assert {p.name for p in (Path(runs["trot"]) / "style").iterdir()} == FILES
     assert "episodes at the velocities of" in progress
 

@@ -21,7 +21,7 @@ def trot() -> ClipSet:
 
 @pytest.fixture(scope="module")
 def pace() -> ClipSet:
-    return load_clip_set("pace", ("pace_forward_0.70", "pace_turn_left_0.60"), compiled("go2"), DT)
+    return load_clip_set("pace", ("pace_forward_0.60", "pace_turn_left_0.80"), compiled("go2"), DT)
 
 
 def under(clips: ClipSet, other: ClipSet) -> list[Motion]:

@@ -1,0 +1,149 @@
+"""Policies compared with each other: more or less style, with a prior and without."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from robopolicy.evaluate import Evaluation, evaluate
+from robopolicy.style.distances import Yardstick
+from robopolicy.style.measures import Measures, measure
+from robopolicy.style.motions import ClipSet
+from robopolicy.style.rollouts import roll_out
+from robopolicy.style.runs import Subject
+
+AMOUNTS = (0.0, 0.3, 0.7)
+"""Of the style, which a policy is told to have, besides the whole."""
+
+_SECONDS = 10.0  # of an episode over the whole command range, under each of them
+
+
+@dataclass(frozen=True)
+class Row:
+    """A policy against a set of clips: its own, or for one without clips those of the others."""
+
+    subject: Subject
+    clips: ClipSet
+    measures: Measures
+    evaluation: Evaluation
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        s = self.subject
+        names = {"run": str(s.folder), "policy": s.label, "clips": self.clips.name}
+        settings = {"weight": s.weight, "seed": s.seed}
+        return names | settings | {"matched": self.measures.as_dict(), "eval": vars(self.evaluation)}
+
+
+@dataclass(frozen=True)
+class Dose:
+    """Policies that differ in how much of the style was rewarded, or one that is told how much of it to have.
+
+    Attributes:
+        of: The set of clips, or the policy that is told.
+        told: Whether the weight is told to one policy; otherwise it is that of the reward.
+        weights: Rising. Length W.
+        values: Figure to its mean and its deviation over the seeds, by weight; None where it is not known.
+            Shapes (W, 2).
+    """
+
+    of: str
+    told: bool
+    weights: list[float]
+    values: dict[str, list[tuple[float, float] | None]]
+
+    @property
+    def falls(self) -> bool:
+        """Whether the Fréchet distance gets smaller with every step of the weight."""
+        means = [v[0] if v else np.inf for v in self.values["frechet"]]
+        return all(b < a for a, b in pairwise(means))
+
+
+@dataclass(frozen=True)
+class Transport:
+    """Cost of transport with the prior and without it.
+
+    Attributes:
+        clips: Name of the set whose velocities were told.
+        styled, off: Means over the policies with and without.
+        same_task: Whether they learned the same task but for the prior; otherwise their rewards differ too.
+    """
+
+    clips: str
+    styled: float
+    off: float
+    same_task: bool
+
+    @property
+    def ratio(self) -> float:
+        """With over without."""
+        return self.styled / self.off
+
+
+FIGURES = {
+    "frechet": lambda row: row.measures.frechet,
+    "mmd": lambda row: row.measures.mmd,
+    "movement": lambda row: row.measures.movement,
+    "dtw_rad": lambda row: row.measures.dtw_rad,
+    "auc_windows": lambda row: row.measures.auc_windows,
+    "auc_strides": lambda row: row.measures.auc_strides,
+    "cost_of_transport": lambda row: row.measures.cost_of_transport,
+    "velocity_rmse_mps": lambda row: row.evaluation.velocity_rmse_mps,
+    "yaw_rmse_radps": lambda row: row.evaluation.yaw_rmse_radps,
+    "survival": lambda row: row.evaluation.survival,
+    "style_distance": lambda row: row.evaluation.style_distance,
+}
+"""A figure of a row, by its name."""
+
+
+def _spread(values: Sequence[float | None]) -> tuple[float, float] | None:
+    """Mean and deviation of what is known."""
+    known = [v for v in values if v is not None]
+    return (float(np.mean(known)), float(np.std(known))) if known else None
+
+
+def trained_doses(rows: Sequence[Row]) -> list[Dose]:
+    """Policies of one task and one set of clips that learned under different weights of the style reward."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if row.subject.clips:
+            groups.setdefault((row.subject.source, row.clips.key), []).append(row)
+    found = []
+    for members in groups.values():
+        weights = sorted({row.subject.weight for row in members})
+        if len(weights) > 1:
+            at = [[row for row in members if row.subject.weight == w] for w in weights]
+            values = {name: [_spread([pick(r) for r in group]) for group in at] for name, pick in FIGURES.items()}
+            found.append(Dose(members[0].clips.name, False, weights, values))
+    return found
+
+
+def told_dose(row: Row, yardstick: Yardstick, mass: float, episodes: int, seed: int) -> Dose:
+    """One policy told to have none, some, more of its style; ``row`` is the whole."""
+    s = row.subject
+    found = [
+        replace(
+            row,
+            measures=measure(roll_out(s, row.clips, episodes, seed, amount), row.clips, yardstick, mass, seed),
+            evaluation=evaluate(s.task, s.act, episodes, seed, seconds=_SECONDS, style=amount),
+        )
+        for amount in AMOUNTS
+    ]
+    values = {name: [_spread([pick(r)]) for r in [*found, row]] for name, pick in FIGURES.items()}
+    return Dose(s.label, True, [*AMOUNTS, 1.0], values)
+
+
+def transports(rows: Sequence[Row], sets: Sequence[ClipSet]) -> list[Transport]:
+    """Cost of transport with and without a prior, for every set of clips that has both."""
+    found = []
+    for c in sets:
+        here = [r for r in rows if r.clips.key == c.key]
+        styled, off = ([r for r in here if r.subject.styled == with_prior] for with_prior in (True, False))
+        tasks = {r.subject.source for r in styled}
+        alike = [r for r in off if r.subject.source in tasks]
+        means = [_spread([r.measures.cost_of_transport for r in side]) for side in (styled, alike or off)]
+        if means[0] and means[1]:
+            found.append(Transport(c.name, means[0][0], means[1][0], bool(alike)))
+    return found
