@@ -13,6 +13,7 @@ from robopolicy.robot import RobotModel, load_robot
 from robopolicy.sim.make import make_simulation
 from robopolicy.sim.simulation import Rows, Simulation
 from robopolicy.task import Observation, Task
+from robopolicy.terms.observations import clock_signal
 
 _GROUPS = 125  # first episodes end at so many different times: on a CPU eight robots begin as cheaply as one
 # What is drawn anew when an episode begins, besides fields of the model: the body's own, the state's, and what is told.
@@ -262,12 +263,20 @@ class Env:
         self.window.copy_(torch.cat((self.window[:, 1:], state.motion.unsqueeze(1)), dim=1))
         self.window_age += 1
         valid = (self.window_age + 1 >= self.window.shape[1]) & ~diverged
-        return self.style_input(self.window, self.command), valid
+        return self.style_input(self.window, self.command, self.phase), valid
 
-    def style_input(self, window: Tensor, command: Tensor) -> Tensor:
-        """What the discriminator reads: a window of features (n, W, D), then what of the command it may see."""
-        seen = self.channels.fitting(command, self.task.prior.see_command)
-        return torch.cat((window.flatten(1), seen), dim=-1)
+    def style_input(self, window: Tensor, command: Tensor, phase: Tensor) -> Tensor:
+        """What the discriminator reads: a window of features (n, W, D), then what it may see besides.
+
+        Args:
+            window: Features of the last steps, the present one last. Shape (n, W, D).
+            command: All channels. Shape (n, C).
+            phase: Of the gait clock at the window's end. Shape (n,).
+        """
+        seen = [window.flatten(1), self.channels.fitting(command, self.task.prior.see_command)]
+        if self.task.prior.see_phase:
+            seen.append(clock_signal(phase, self.task.gait.asked_by(command)))
+        return torch.cat(seen, dim=-1)
 
     def _observe(
         self, state: State, rows: Rows = slice(None), fresh: bool = False, again: bool = False

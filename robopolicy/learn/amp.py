@@ -173,8 +173,9 @@ class MotionPrior:
     def _demo(self, rows: Tensor) -> Tensor:
         """Inputs from the clips' windows that begin at ``rows`` (n,), with the last frame's command. Shape (n, S)."""
         reference = self.reference
-        told = self.channels.of_clips(reference, rows + reference.window - 1)
-        return self.style_input(reference.window_features(rows), told)
+        last = rows + reference.window - 1
+        told = self.channels.of_clips(reference, last)
+        return self.style_input(reference.window_features(rows), told, reference.phase[last])
 
     @torch.no_grad()
     def _reweigh(self, clip: Tensor, valid: Tensor) -> None:

@@ -130,6 +130,9 @@ def build_reference(
         start += length
     of_label = np.bincount(labels, [w.sum() for w in weights])
     weight = np.concatenate([w / of_label[label] for w, label in zip(weights, labels, strict=True)])
+    clockless = [c.name for c, _ in clips if c.phase is None]
+    if prior.see_phase and clockless:
+        raise UserError(f"prior.see_phase needs clips with a gait phase; these have none: {', '.join(clockless)}")
     phases = [c.phase if c.phase is not None else np.full(len(c.qpos), np.nan) for c, _ in clips]
     as_float = lambda x: torch.as_tensor(np.asarray(x), dtype=torch.float32)  # noqa: E731
     return Reference(

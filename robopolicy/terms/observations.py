@@ -41,8 +41,13 @@ def last_action(state: State) -> Tensor:
 
 def gait_phase(state: State) -> Tensor:
     """Sine and cosine of the gait clock; zero while the command asks to stand. Shape (N, 2)."""
-    angle = 2 * torch.pi * state.phase
-    return torch.stack((torch.sin(angle), torch.cos(angle)), dim=-1) * state.moving.unsqueeze(-1)
+    return clock_signal(state.phase, state.moving)
+
+
+def clock_signal(phase: Tensor, moving: Tensor) -> Tensor:
+    """Sine and cosine of phases (n,) in [0, 1); zero where nobody moves (n,). Shape (n, 2)."""
+    angle = 2 * torch.pi * phase
+    return torch.stack((torch.sin(angle), torch.cos(angle)), dim=-1) * moving.unsqueeze(-1)
 
 
 DEPLOYABLE = (
