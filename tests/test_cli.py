@@ -87,7 +87,7 @@ def imports_of(*argv: str) -> tuple[str, set[str], float]:
 def test_help_is_quick():
     text, packages, seconds = imports_of("--help")
     print(f"--help: {seconds:.2f} s")
-    for command in ("train", "play", "eval", "export", "verify", "list", "bench", "clip"):
+    for command in ("train", "play", "eval", "style", "export", "verify", "list", "bench", "clip"):
         assert re.search(rf"^ +{command}\b", text, re.MULTILINE)
     assert not packages & HEAVY
     assert seconds < 3.0  # 0.1 s on an idle machine
@@ -423,3 +423,12 @@ def test_bench_prints_speeds_and_shares(device, capfd):
         assert speed["train"] < speed["learn"]
         for name in ("env", "collect", "train"):
             assert values[f"{name}_ratio"] == pytest.approx(speed[name] / speed["raw"], rel=0.5)
+
+
+def test_a_run_from_before_the_style_weight_has_none(copy: Path):
+    path = copy / checkpoint.CONFIG
+    config = json.loads(path.read_text())
+    assert checkpoint.load_config(copy)[0].prior.adjustable
+    del config["settings"]["prior"]["adjustable"]
+    path.write_text(json.dumps(config))
+    assert not checkpoint.load_config(copy)[0].prior.adjustable

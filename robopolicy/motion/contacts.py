@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-TOUCHING = 0.005
-"""A foot touches the ground if its lowest point is below this [m]."""
+_DOWN = 0.005  # a foot lands when its lowest point comes below this [m]
+_UP = 0.010  # ... and has left the ground when it rises above this: between the two it stays what it was
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,20 @@ class Strides:
         return np.concatenate((1 / self.period[:, None], self.duty, circle), axis=1)
 
 
-def steady(contact: np.ndarray) -> np.ndarray:
-    """The contacts without flicker: a frame that differs from both of its neighbours takes their value."""
-    out = contact.copy()
-    if len(contact) > 2:
-        same = contact[:-2] == contact[2:]
-        out[1:-1] = np.where(same, contact[:-2], contact[1:-1])
-    return out
+def contacts(height: np.ndarray) -> np.ndarray:
+    """Which feet are on the ground, from the height of their lowest points [m], (K, F) to (K, F) bool.
+
+    A foot that bounces or scuffs by less than a centimetre has not left the ground; one frame in the air, or on the
+    ground, is none.
+    """
+    told = np.where(height < _DOWN, 1, np.where(height > _UP, 0, -1))
+    told[:1] = np.where(told[:1] < 0, 0, told[:1])
+    frame = np.where(told >= 0, np.arange(len(height))[:, None], 0)
+    down = np.take_along_axis(told, np.maximum.accumulate(frame, axis=0), axis=0).astype(bool)
+    if len(down) > 2:
+        alone = (down[:-2] == down[2:]) & (down[1:-1] != down[2:])
+        down[1:-1] ^= alone
+    return down
 
 
 def touchdowns(contact: np.ndarray) -> list[np.ndarray]:

@@ -62,6 +62,21 @@ class Dose:
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """Policies that differ in nothing but the seed of their training.
+
+    Attributes:
+        of: Task, clips and weight of the style reward.
+        count: How many there are.
+        values: Figure to mean and deviation; None where it is not known.
+    """
+
+    of: str
+    count: int
+    values: dict[str, tuple[float, float] | None]
+
+
+@dataclass(frozen=True)
 class Transport:
     """Cost of transport with the prior and without it.
 
@@ -102,6 +117,25 @@ def _spread(values: Sequence[float | None]) -> tuple[float, float] | None:
     """Mean and deviation of what is known."""
     known = [v for v in values if v is not None]
     return (float(np.mean(known)), float(np.std(known))) if known else None
+
+
+def alike(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of policies that differ in nothing but their seeds, together."""
+    groups: dict[tuple[str, str, float], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.subject.source, row.clips.key, row.subject.weight), []).append(row)
+    return list(groups.values())
+
+
+def over_seeds(rows: Sequence[Row]) -> list[Seeds]:
+    """Mean and spread of every group of two or more seeds."""
+    found = []
+    for group in alike(rows):
+        if len({row.subject.seed for row in group}) > 1:
+            s = group[0].subject
+            name = f"{s.source}, {group[0].clips.name}, weight {s.weight:g}"
+            found.append(Seeds(name, len(group), {n: _spread([pick(r) for r in group]) for n, pick in FIGURES.items()}))
+    return found
 
 
 def trained_doses(rows: Sequence[Row]) -> list[Dose]:

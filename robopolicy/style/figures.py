@@ -65,8 +65,9 @@ def phase_plots(shows: Sequence[Showcase], robot: RobotModel) -> bytes:
                     )
                 axes.set_xlabel(f"{robot.joint_names[j]} [degree]")
                 axes.set_ylabel("its speed [rad/s]")
-            if len(joints) > 1:
-                a, b = joints[:2]
+            pair = _busiest(show, _leg(robot), 2)
+            if len(pair) > 1:
+                a, b = pair
                 for motion, colour, width, z in drawn:
                     x, y = np.degrees(motion.joints[:, [a, b]]).T
                     row[3].plot(x, y, color=colour, linewidth=width, zorder=z)

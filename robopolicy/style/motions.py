@@ -9,7 +9,7 @@ import numpy as np
 from robopolicy.env.command import Command
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip, load_clips
-from robopolicy.motion.contacts import TOUCHING, steady
+from robopolicy.motion.contacts import contacts
 from robopolicy.motion.feet import Feet
 from robopolicy.motion.shuffle import shuffle_clip
 from robopolicy.robot import RobotModel
@@ -49,7 +49,7 @@ class Motion:
     @property
     def contact(self) -> np.ndarray:
         """Which feet are on the ground. Shape (K, F) bool."""
-        return steady(self.height < TOUCHING)
+        return contacts(self.height)
 
 
 @dataclass(frozen=True)

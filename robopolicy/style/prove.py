@@ -9,7 +9,17 @@ from typing import Any
 
 from robopolicy.evaluate import Evaluation, evaluate
 from robopolicy.robot import RobotModel
-from robopolicy.style.compare import AMOUNTS, Dose, Row, Transport, told_dose, trained_doses, transports
+from robopolicy.style.compare import (
+    AMOUNTS,
+    Dose,
+    Row,
+    Seeds,
+    Transport,
+    over_seeds,
+    told_dose,
+    trained_doses,
+    transports,
+)
 from robopolicy.style.distances import Yardstick
 from robopolicy.style.measures import Measures, measure
 from robopolicy.style.motions import ClipSet, Motion
@@ -28,6 +38,7 @@ class Proof:
         copies: What the halves of the clips that were trained on score: a perfect copy. By key of the set.
         control: Movement of each policy with clips against its own clips and against their shuffled frames.
         swap: None without two sets of clips that a prior was trained on.
+        seeds: One per group of policies that differ in their seeds alone.
         doses: One per task and set of clips with several weights, and one per policy that can be told a weight.
         transport: One per set of clips with policies with and without a prior.
         motions: Rollouts by label of the policy and key of the clips.
@@ -38,6 +49,7 @@ class Proof:
     copies: dict[str, Measures]
     control: dict[str, tuple[float, float]]
     swap: Swap | None
+    seeds: list[Seeds]
     doses: list[Dose]
     transport: list[Transport]
     motions: dict[tuple[str, str], list[Motion]]
@@ -56,6 +68,7 @@ class Proof:
             "left_out_clips": {s.name: list(s.left_out) for s in self.sets},
             "control": {name: {"own": a, "own_shuffled": b} for name, (a, b) in self.control.items()},
             "swap": self.swap.as_dict() if self.swap else None,
+            "seeds": [asdict(s) for s in self.seeds],
             "dose": [asdict(d) | {"falls": d.falls} for d in self.doses],
             "cost_of_transport": [asdict(t) | {"ratio": t.ratio} for t in self.transport],
         }
@@ -112,7 +125,7 @@ def prove(folders: list[Path], episodes: int, seed: int) -> Proof:
                 control[s.label] = (near.movement, far.movement)
     swap = _swap(subjects, motions, common, shuffled)
     say("")
-    return Proof(robot, rows, copies, control, swap, doses, transports(rows, sets), motions)
+    return Proof(robot, rows, copies, control, swap, over_seeds(rows), doses, transports(rows, sets), motions)
 
 
 def _swap(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.style.compare import Row
+from robopolicy.style.compare import Row, alike
 from robopolicy.style.figures import gait_diagram, phase_plots, stride_curves
 from robopolicy.style.film import film
 from robopolicy.style.prove import Proof
@@ -75,9 +75,10 @@ def write_report(proof: Proof, folder: Path, seed: int) -> list[Path]:
 
 
 def _shown(rows: Sequence[Row]) -> list[Row]:
-    """One row per policy, at most so many, those with a prior first."""
-    first = list({row.subject.label: row for row in reversed(rows)}.values())[::-1]
-    return sorted(first, key=lambda row: not row.subject.styled)[:_SHOWN]
+    """At most so many policies: one of every kind, then further seeds; those with a prior before those without."""
+    kinds = sorted(alike(rows), key=lambda group: not group[0].subject.styled)
+    ordered = [group[k] for k in range(max(map(len, kinds))) for group in kinds if k < len(group)]
+    return list({row.subject.label: row for row in reversed(ordered)}.values())[::-1][:_SHOWN]
 
 
 def _page(proof: Proof, pictures: dict[str, bytes], video: Path | None) -> str:

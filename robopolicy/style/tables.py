@@ -1,14 +1,19 @@
 """What was found, in words and tables that a person without statistics can read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from robopolicy.style.compare import FIGURES, Dose, Row
+from robopolicy.style.compare import Dose, Row, Seeds
 from robopolicy.style.measures import Gait, Measures
 from robopolicy.style.prove import Proof
 from robopolicy.style.swap import Swap
 
+_SHOWN = {
+    "frechet": "Fréchet", "mmd": "MMD", "dtw_rad": "pose error", "auc_windows": "told apart",
+    "cost_of_transport": "cost of transport", "velocity_rmse_mps": "velocity error", "survival": "survival",
+}  # fmt: skip
 _RHYTHM = 0.1  # footfalls may differ by so much: parts of a stride, and of the stride frequency
 
 
@@ -56,6 +61,8 @@ def tables(proof: Proof) -> list[Table]:
     out = [_policies(proof), _gaits(proof)]
     if proof.swap:
         out.append(_matrix(proof.swap))
+    if proof.seeds:
+        out.append(_seeds_table(proof.seeds))
     return out + [_dose_table(dose) for dose in proof.doses]
 
 
@@ -200,12 +207,12 @@ def _gait(gait: Gait, feet: int) -> list[str]:
 
 
 def _matrix(swap: Swap) -> Table:
-    header = ["policy", *(f"{kind} to {c}" for kind in ("Fréchet", "movement", "shuffled") for c in swap.clips)]
+    header = ["policy", *(f"{kind} to {c}" for kind in ("Fréchet", "MMD", "movement", "shuffled") for c in swap.clips)]
     rows = []
     for p, name in enumerate(swap.policies):
         cells = [
-            f"{'*' if k == swap.own[p] else ''}{_n(table[p, k])}"
-            for table in (swap.frechet, swap.movement, swap.shuffled)
+            f"{'*' if k == swap.own[p] else ''}{_n(table[p, k], digits)}"
+            for table, digits in ((swap.frechet, 2), (swap.mmd, 3), (swap.movement, 2), (swap.shuffled, 2))
             for k in range(len(swap.clips))
         ]
         rows.append([name, *cells])
@@ -217,22 +224,17 @@ def _matrix(swap: Swap) -> Table:
     return Table("Swap", header, rows, note)
 
 
+def _seeds_table(seeds: Sequence[Seeds]) -> Table:
+    rows = [[f"{s.of} ({s.count})", *(_mean(s.values[name]) for name in _SHOWN)] for s in seeds]
+    return Table("Over several seeds", ["policies", *_SHOWN.values()], rows, "Mean, and deviation over the seeds.")
+
+
 def _dose_table(dose: Dose) -> Table:
-    names = {
-        "frechet": "Fréchet", "mmd": "MMD", "dtw_rad": "pose error", "auc_windows": "told apart",
-        "cost_of_transport": "cost of transport", "velocity_rmse_mps": "velocity error", "survival": "survival",
-    }  # fmt: skip
-    assert names.keys() <= FIGURES.keys()
-    rows = [[f"{w:g}", *(_mean(dose.values[name][k]) for name in names)] for k, w in enumerate(dose.weights)]
+    rows = [[f"{w:g}", *(_mean(dose.values[name][k]) for name in _SHOWN)] for k, w in enumerate(dose.weights)]
     note = "Mean, and deviation over the seeds, by the weight of the style reward."
     if dose.told:
         note = "One policy, by how much of the style it is told to have."
-    return Table(
-        f"Dose: {dose.of}",
-        ["weight", *names.values()],
-        rows,
-        note,
-    )
+    return Table(f"Dose: {dose.of}", ["weight", *_SHOWN.values()], rows, note)
 
 
 def _styled(proof: Proof, label: str) -> bool:

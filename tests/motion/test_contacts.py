@@ -6,8 +6,8 @@ import pytest
 from robopolicy.motion.contacts import (
     circular_mean,
     contact_phase,
+    contacts,
     duty_factor,
-    steady,
     stride_frequency,
     strides,
     touchdowns,
@@ -60,7 +60,13 @@ def test_flicker_of_one_frame_is_no_step():
     contact = footfalls(40, [0.6, 0.5], [0.0, 0.5])
     noisy = contact.copy()
     noisy[[10, 31], 0] ^= True
-    np.testing.assert_array_equal(steady(noisy), contact)
+    np.testing.assert_array_equal(contacts(np.where(noisy, 0.0, 0.05)), contact)
+
+
+def test_a_foot_leaves_the_ground_by_a_centimetre_and_lands_within_half_of_one():
+    height = 0.001 * np.array([30, 7, 7, 3, 3, 7, 9, 9, 4, 12, 12, 7, 7, 3, 3, 3])[:, None]
+    expected = np.array([0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1], dtype=bool)[:, None]
+    np.testing.assert_array_equal(contacts(height), expected)
 
 
 def test_phases_are_averaged_round_the_circle():
