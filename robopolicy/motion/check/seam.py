@@ -37,14 +37,19 @@ def kink(clip: Clip) -> list[Defect]:
     """A change of velocity across the seam that is larger than anywhere else."""
     if not clip.loop or len(clip) < 6:
         return []
-    free = _free_steps(clip)
-    change = np.abs(np.diff(np.concatenate([free, free[:1]]), axis=0)).max(axis=1) * clip.fps
+    change = velocity_changes(clip)
     here, most = change[-2:].max(), change[:-2].max()
     if here <= max(KINK_RATIO * most, KINK_FLOOR):
         return []
     return _at_the_end(
         clip, f"the velocity changes by {here:.3g} across it, elsewhere by at most {most:.3g} [m/s, rad/s]"
     )
+
+
+def velocity_changes(clip: Clip) -> np.ndarray:
+    """Largest change of a loop's velocities from each step to the next; the last two are at the seam. Shape (K,)."""
+    free = _free_steps(clip)
+    return np.abs(np.diff(np.concatenate([free, free[:1]]), axis=0)).max(axis=1) * clip.fps
 
 
 def _free_steps(clip: Clip) -> np.ndarray:

@@ -1,0 +1,74 @@
+"""Frames that repeat others, or are out of place."""
+
+import dataclasses
+
+import numpy as np
+
+from robopolicy.motion.check.defect import runs
+from robopolicy.motion.check.duplicates import duplicated
+from robopolicy.motion.check.jumps import jumping
+from robopolicy.motion.check.steps import steps
+from robopolicy.motion.repair import SHORT_GAP, Repair, told
+from robopolicy.motion.repair.fill import fill
+
+
+def duplicates(repair: Repair) -> None:
+    """Repeated frames that stand for another one are made anew; those put in between are taken out."""
+    clip = repair.clip
+    if len(clip) < 6:
+        return
+    mask, period = duplicated(clip)
+    if not mask.any():
+        return
+    if period:  # also where a repeated frame was damaged since
+        mask[np.arange(np.flatnonzero(mask)[0] % period, len(clip), period)] = True
+    size = np.linalg.norm(steps(clip), axis=1)
+    extra = np.zeros(len(clip), bool)
+    for start, end in runs(mask) if not period else ():
+        around = [size[(start - 2) % len(size)], size[(end - 1) % len(size)], size[end % len(size)]]
+        held = around[1] > (1 + (end - start) / 2) * 0.5 * (around[0] + around[2])
+        extra[start:end] = not held
+    if not clip.loop and mask[-1]:
+        extra[-1] = True  # nothing follows that it could be made from
+    if (mask & ~extra).any():
+        repair.clip = fill(clip, mask & ~extra)
+        every = f", every {period}. one," if period else ""
+        repair.changes.append(f"repeated frames{every} made anew from their neighbours: {told(mask & ~extra)}")
+    if extra.any():
+        clip = repair.clip
+        repair.clip = dataclasses.replace(
+            clip,
+            qpos=clip.qpos[~extra],
+            qvel=clip.qvel[~extra],
+            phase=None if clip.phase is None else clip.phase[~extra],
+        )
+        repair.changes.append(f"repeated frames that stand for nothing taken out: {told(extra)}")
+
+
+def misplaced(repair: Repair) -> None:
+    """Frames that jump away and back are made anew; a jump over ground that stays is taken out of all later frames."""
+    clip = repair.clip
+    if len(clip) < 8:
+        return
+    leaps = np.flatnonzero((jumping(clip)[0] > 0).any(axis=1))
+    bad = np.zeros(len(clip), bool)
+    while len(leaps) > 1:
+        if leaps[1] - leaps[0] <= SHORT_GAP:
+            bad[leaps[0] + 1 : leaps[1] + 1] = True
+            leaps = leaps[2:]
+        else:
+            leaps = leaps[1:]
+    if bad.any():
+        mended = fill(clip, bad)
+        if ((jumping(mended)[0] > 0).any(axis=1)).sum() < ((jumping(clip)[0] > 0).any(axis=1)).sum():
+            repair.clip = mended
+            repair.changes.append(f"frames out of place made anew from their neighbours: {told(bad)}")
+    clip = repair.clip
+    excess, expected = jumping(clip)
+    moved = (excess > 0)[: len(clip) - 1]
+    for k in np.flatnonzero(moved[:, :2].any(axis=1) & ~moved[:, 2:].any(axis=1)):
+        qpos = repair.clip.qpos.copy()
+        away = (steps(clip)[k] - expected[k])[:2]
+        qpos[k + 1 :, :2] -= away
+        repair.clip = dataclasses.replace(repair.clip, qpos=qpos)
+        repair.changes.append(f"jump of {np.linalg.norm(away):.3g} m over ground into frame {k + 1} taken out")
