@@ -153,3 +153,24 @@ def test_reweighing_keeps_the_styles_balanced():
     share = torch.bincount(clips.clip[rows], minlength=3) / 20_000
     # Within the calm style 3 to 1; the brisk one is alone in its own.
     assert share.tolist() == pytest.approx([0.375, 0.125, 0.5], abs=0.015)
+
+
+def test_the_discriminator_sees_the_clock_of_those_who_walk():
+    task = quiet("droid_walk")
+    task = replace(task, prior=replace(task.prior, see_phase=True))
+    clips = table(task.prior)
+    env = Env(task, 6, reference=clips, nominal=True)
+    env.reset()
+    env.hold_command(torch.tensor([[0.3, 0.0, 0.0], [0.0, 0.0, 0.0]]).repeat(3, 1))
+    for action in actions(env, 3, size=0.1):
+        step = env.step(action)
+        assert step.motion is not None
+        angle = 2 * torch.pi * env.state.phase
+        expected = torch.stack((angle.sin(), angle.cos()), dim=1)
+        expected[1::2] = 0  # told to stand
+        torch.testing.assert_close(step.motion[:, -2:], expected)
+
+
+def test_the_clock_is_shown_only_with_clips_that_have_one():
+    with pytest.raises(UserError, match=r"see_phase .*look_around"):
+        table(Prior(clips=("walk_forward_0.20", "look_around"), see_phase=True))
