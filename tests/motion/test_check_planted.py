@@ -61,7 +61,7 @@ def test_many_planted_defects_are_found(planter, droid, go2):
     missed = []
     for _, robot, name, loop in (case for case in CASES if case[0] == planter):
         clip = good_clip(robot, name, loop)
-        for seed in range(30):
+        for seed in range(10):
             kind, kinds, named, must = look(planter, droid if robot == "droid" else go2, clip, seed)
             if kind not in kinds or not (must or set()) <= named:
                 missed.append((name, loop, seed))

@@ -33,6 +33,9 @@ CLOSE = {
     "relabelled": 0.0,
 }
 """How near to the undamaged clip every joint must come back [rad]. Missing: kinds of which the original is lost."""
+MISJUDGED = {"held frame": 0.05}
+"""Share of cases that may come back clean, but not as the original was: where a foot lands, a frame that was lost and
+one that was put in look alike, so that the clip may lose the frame instead of getting it back."""
 CASES = [(p, r, n, loop) for p in CLOSE for r, n in GOOD for loop in (True, False) if loop or p not in NEEDS_LOOP]
 
 
@@ -69,15 +72,18 @@ def test_a_planted_defect_is_repaired(planter, robot, name, loop, request):
 @pytest.mark.slow
 @pytest.mark.parametrize("planter", CLOSE)
 def test_many_planted_defects_are_repaired(planter, droid, go2):
-    left = []
+    unclean, far, count = [], [], 0
     for _, robot, name, loop in (case for case in CASES if case[0] == planter):
         model, clip = droid if robot == "droid" else go2, load_clips(robot, name)[0]
         clip = clip if loop else dataclasses.replace(clip, loop=False)
         for seed in range(10):
-            repair = repaired(planter, clip, model, seed)
-            if repair.left or difference(repair.clip, clip)[2] > CLOSE[planter] + 1e-12:
-                left.append((name, loop, seed, [d.kind for d in repair.left]))
-    assert left == []
+            repair, count = repaired(planter, clip, model, seed), count + 1
+            if repair.left:
+                unclean.append((name, loop, seed, [d.kind for d in repair.left]))
+            elif difference(repair.clip, clip)[2] > CLOSE[planter] + 1e-12:
+                far.append((name, loop, seed))
+    assert unclean == []
+    assert len(far) <= MISJUDGED.get(planter, 0.0) * count, far
 
 
 def test_a_clean_clip_comes_back_as_it_is(droid):

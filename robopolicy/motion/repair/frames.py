@@ -22,11 +22,12 @@ def duplicates(repair: Repair) -> None:
         return
     if period:  # also where a repeated frame was damaged since
         mask[np.arange(np.flatnonzero(mask)[0] % period, len(clip), period)] = True
-    size = np.linalg.norm(steps(clip), axis=1)
+    step, count = steps(clip), len(steps(clip))
     extra = np.zeros(len(clip), bool)
     for start, end in runs(mask) if not period else ():
-        around = [size[(start - 2) % len(size)], size[(end - 1) % len(size)], size[end % len(size)]]
-        held = around[1] > (1 + (end - start) / 2) * 0.5 * (around[0] + around[2])
+        over, usual = step[(end - 1) % count], 0.5 * (step[(start - 2) % count] + step[end % count])
+        # a lost frame makes the step after it longer by one; one put in between leaves it as it is
+        held = np.linalg.norm(over - (1 + end - start) * usual) < np.linalg.norm(over - usual)
         extra[start:end] = not held
     if not clip.loop and mask[-1]:
         extra[-1] = True  # nothing follows that it could be made from
