@@ -224,7 +224,7 @@ def dog_file(path: Path, model: RobotModel, clip: Clip, size: float) -> None:
 
 
 @pytest.mark.parametrize("size", [1.0, 1.6])
-@pytest.mark.parametrize("name", ["trot_forward_0.60", "pace_turn_left_0.60"])
+@pytest.mark.parametrize("name", ["trot_forward_0.60", "pace_turn_left_0.80"])
 def test_a_dogs_points_come_back_as_the_clip_they_were_made_of(tmp_path, go2, name, size):
     clip = load_clips("go2", name)[0]
     dog_file(tmp_path / "dog.txt", go2, clip, size)

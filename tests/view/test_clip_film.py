@@ -125,7 +125,9 @@ def test_watch_draws_after_every_save_and_survives_mistakes(tmp_path, capsys):
         stop.set()
         thread.join(10)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" ", 1)[1] for line in lines if "nick" in line or "wrote" in line] == out
+    assert [line.split(" ", 1)[1] for line in lines if "nick" in line or "wrote" in line] == [
+        told.splitlines()[0] for told in out
+    ]
 
 
 def save(file: Path, text: str) -> None:
