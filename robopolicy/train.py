@@ -20,6 +20,7 @@ from robopolicy.learn.threads import usable_cores
 from robopolicy.learn.warm_start import warm_start
 from robopolicy.motion.reference import Reference, load_reference
 from robopolicy.progress import Progress, open_logs
+from robopolicy.robot import load_robot
 from robopolicy.sim.make import choose_device
 from robopolicy.task import Task
 
@@ -65,9 +66,10 @@ class Trainer:
         torch.manual_seed(options.seed)
         self.task, self.options = task, options
         self.reference: Reference | None = None
-        probe = Env(task, num_envs=1, nominal=True, threads=1)
+        task.validate()
         if task.prior.active:
-            self.reference = load_reference(task.prior, probe.robot, task.control_dt)
+            robot = load_robot(task.robot).compile(task.timestep, visual=False)
+            self.reference = load_reference(task.prior, robot, task.control_dt)
         threads, seed = options.threads or usable_cores(), options.seed + ranks.rank
         where = {"threads": threads, "device": device, "contacts": options.contacts}
         self.env = Env(task, seed=seed, reference=self.reference, **where)

@@ -424,7 +424,8 @@ class Env:
         """Restore what ``state_dict`` gave."""
         for name, value in state["tensors"].items():
             getattr(self, name).copy_(value)
-        self._history = {name: value.clone() for name, value in state["history"].items()}
+        for name, value in state["history"].items():
+            self._history[name].copy_(value)
         self.held_command = state["held_command"]
         self.starts.load_state_dict(state["starts"])
         self.generator.set_state(state["rng"])

@@ -137,7 +137,8 @@ class Starts:
 
     def load_state_dict(self, state: dict) -> None:
         """Restore what ``state_dict`` gave."""
-        self._ahead.rows, self._ahead.used = dict(state["rows"]), state["used"]
+        self._ahead.rows = {name: rows.to(self.device) for name, rows in state["rows"].items()}
+        self._ahead.used = state["used"]
 
 
 class _Ahead:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from robopolicy.env.env import Env, Step
 from robopolicy.learn.graph import Graphed
+from robopolicy.learn.randomness import restore_generator
 from robopolicy.learn.ranks import ALONE, Ranks
 from robopolicy.learn.threads import Workers
 from robopolicy.motion.prior import Prior
@@ -52,7 +53,7 @@ class MotionPrior:
         if env.device.type == "cuda":
             self.optimizer.param_groups[0]["capturable"] = True
         where = env.device if ranks.count == 1 else torch.device("cpu")
-        self._descent = Graphed(lambda *sides: self._step(*sides), where)
+        self._descent = Graphed(self._step, where)
         self.replay = torch.zeros(settings.replay, demo.shape[1], device=env.device)
         self.replayed = 0
         self.score_mean = torch.zeros((), device=env.device)
@@ -140,11 +141,11 @@ class MotionPrior:
             rows = self.reference.draw(len(policy), self.generator)
             demo = self.normalize(self._demo(rows))
             for name, value in self._descent(self._noisy(demo), self._noisy(policy)).items():
-                total[name] = total.get(name, torch.zeros((), device=self.device)) + value / settings.updates
+                total[name] = total.get(name, 0.0) + value / settings.updates
         self._remember(windows[order[: 4 * half]])
         self._reweigh(torch.stack(self._clip).flatten(), valid)
-        log = {name: float(value) for name, value in total.items()}
-        log |= {"style_reward": float(self._style.mean()), "style_reward_std": float(self._style.std())}
+        total |= {"style_reward": self._style.mean(), "style_reward_std": self._style.std()}
+        log = dict(zip(total, torch.stack(list(total.values())).tolist(), strict=True))  # waits for the device, once
         self._watch(log)
         return log
 
@@ -153,8 +154,10 @@ class MotionPrior:
         loss, real, fake = self.loss(demo, policy)
         (gradient,) = torch.autograd.grad(real.sum(), demo, create_graph=True)
         penalty = gradient.square().sum(-1).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss + self.settings.gradient_penalty * penalty).backward()
+        parameters = list(self.net.parameters())
+        gradients = torch.autograd.grad(loss + self.settings.gradient_penalty * penalty, parameters)
+        for parameter, given in zip(parameters, gradients, strict=True):
+            parameter.grad = given
         self.ranks.average_gradients(self.net.parameters())
         self.optimizer.step()
         with torch.no_grad():
@@ -243,10 +246,12 @@ class MotionPrior:
         """Restore what ``state_dict`` gave."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.param_groups[0]["capturable"] = self.device.type == "cuda"
         self.replay[: len(state["replay"])] = state["replay"]
         self.replayed = state["replayed"]
-        self.score_mean, self.score_var = state["score"].clone().unbind()
-        self.generator.set_state(state["rng"])
+        self.score_mean.copy_(state["score"][0])
+        self.score_var.copy_(state["score"][1])
+        restore_generator(self.generator, state["rng"])
         self._saturated = state["saturated"]
         self._shortfall.copy_(state["shortfall"])
         if self.settings.adapt:

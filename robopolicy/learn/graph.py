@@ -31,6 +31,7 @@ class Graphed(Generic[Result]):
     ) -> None:
         self.function, self.device, self.generators = function, device, generators
         self.possible = device.type == "cuda"
+        self._aside: torch.cuda.Stream | None = None
         self._calls: dict[Any, int] = {}
         self._recorded: dict[Any, tuple[torch.cuda.CUDAGraph, list[Tensor], Result]] = {}
 
@@ -46,10 +47,8 @@ class Graphed(Generic[Result]):
                 self._recorded[key] = self._record(inputs)
             except Exception as error:
                 self.possible = False
-                reason = " ".join(str(error).split())[:300]
-                warnings.warn(
-                    f"no CUDA graph of {self.function.__qualname__}, so it runs slower: {reason}", stacklevel=2
-                )
+                name = self.function.__qualname__
+                warnings.warn(f"no CUDA graph of {name}, so it runs slower: {_reason(error)}", stacklevel=2)
                 return self.function(*inputs)
         graph, kept, result = self._recorded[key]
         for own, given in zip(kept, inputs, strict=True):
@@ -58,21 +57,43 @@ class Graphed(Generic[Result]):
         return result
 
     def _beside(self, inputs: Sequence[Tensor]) -> Result:
-        """Call it in another stream, as a recording will."""
-        here, aside = torch.cuda.current_stream(self.device), torch.cuda.Stream(self.device)
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):
+        """Call it in the stream that it will be recorded in, so that libraries allocate there what they need."""
+        self._aside = self._aside or torch.cuda.Stream(self.device)
+        here = torch.cuda.current_stream(self.device)
+        self._aside.wait_stream(here)
+        with torch.cuda.stream(self._aside):
             result = self.function(*inputs)
-        here.wait_stream(aside)
+        here.wait_stream(self._aside)
         return result
 
     def _record(self, inputs: Sequence[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Result]:
         graph, kept = torch.cuda.CUDAGraph(), [tensor.clone() for tensor in inputs]
         for generator in self.generators:
             graph.register_generator_state(generator)
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"), _warp_joins(self.device):
-            result = self.function(*kept)
+        recording = torch.cuda.graph(graph, stream=self._aside, capture_error_mode="thread_local")
+        try:
+            # A recording that fails leaves torch in its stream; the outer one brings it back.
+            with torch.cuda.stream(torch.cuda.current_stream(self.device)), recording, _warp_joins(self.device):
+                result = self.function(*kept)
+        except Exception:
+            for generator in self.generators:
+                _renew(generator)
+            raise
         return graph, kept, result
+
+
+def _renew(generator: torch.Generator) -> None:
+    """Let a generator go on after a recording that failed, which it would take to be under way for ever."""
+    state = generator.get_state()
+    generator.graphsafe_set_state(torch.Generator(generator.device).graphsafe_get_state())
+    generator.set_state(state)
+
+
+def _reason(error: BaseException) -> str:
+    """What the error says that came first: the end of a broken recording fails once more, and says less."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return " ".join(str(error).split())[:300]
 
 
 @contextmanager
@@ -83,7 +104,9 @@ def _warp_joins(device: torch.device) -> Iterator[None]:
         return
     import warp as wp
 
-    stream = wp.stream_from_torch(torch.cuda.current_stream(device))
+    from robopolicy.sim.stream import current_stream
+
+    stream = current_stream(device)
     wp.capture_begin(stream=stream, external=True)
     try:
         yield

@@ -25,6 +25,7 @@ from robopolicy.errors import NonFiniteError, UserError
 from robopolicy.learn.config import PPOConfig
 from robopolicy.learn.graph import Graphed
 from robopolicy.learn.policy import RobotPolicy, gaussian_entropy, gaussian_kl, gaussian_log_prob
+from robopolicy.learn.randomness import restore_generator
 from robopolicy.learn.ranks import ALONE, Ranks
 from robopolicy.learn.rollout import RolloutFigures, TensorRollout, gae
 from robopolicy.learn.threads import ThreadChoice, Workers, choose_threads, usable_cores
@@ -198,7 +199,7 @@ class PPO(stable_baselines3.PPO):
         next_values = torch.empty_like(b.reward)
         next_values[:-1] = b.samples.value[1:]
         next_values[-1] = policy.value(self._last_obs_tensors()["critic"])
-        if self.device.type == "cuda":  # fixed shapes, no synchronisation
+        if self.device.type != "cpu":  # fixed shapes, no synchronisation
             final_values = policy.value(b.final_critic.flatten(0, 1)).view_as(next_values)
             next_values = torch.where(b.truncated, final_values, next_values)
         elif b.truncated.any():
@@ -424,7 +425,7 @@ class PPO(stable_baselines3.PPO):
         self.policy.optimizer.load_state_dict(_copy(state["optimizer"]))
         self._adopt_learning_rate()
         self.rate.fill_(state["learning_rate"])
-        self.generator.set_state(state["generator"])
+        restore_generator(self.generator, state["generator"])
         self.num_timesteps, self._n_updates = state["num_timesteps"], state["n_updates"]
         self.episode_return.copy_(state["episode_return"])
         self.episode_length.copy_(state["episode_length"])
@@ -498,10 +499,11 @@ class PPO(stable_baselines3.PPO):
         self._adopt_learning_rate()
 
     def _adopt_learning_rate(self) -> None:
-        """Loading an optimiser replaces its learning rate: put back the tensor that the schedule changes."""
+        """Loading an optimiser replaces its settings: put back the tensor that the schedule changes."""
         group = self.policy.optimizer.param_groups[0]
         self.rate.fill_(float(group["lr"]))
         group["lr"] = self.rate
+        group["capturable"] = self.device.type == "cuda"  # it may have been saved on another device
 
 
 def _clone(obs: dict[str, Tensor]) -> Any:

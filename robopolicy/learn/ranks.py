@@ -34,10 +34,10 @@ class Ranks:
             device: Where tensors to be averaged will lie: ``cuda...`` talks over NCCL, everything else over gloo.
         """
         count = int(os.environ.get("WORLD_SIZE", "1"))
+        if device.startswith("cuda"):
+            torch.cuda.set_device(device)  # graphs are recorded on the current one, and NCCL talks from it
         if count == 1:
             return cls()
-        if device.startswith("cuda"):
-            torch.cuda.set_device(device)  # NCCL talks from the current one
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_PATIENCE)
         return cls(dist.get_rank(), dist.get_world_size())

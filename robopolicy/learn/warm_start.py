@@ -44,7 +44,7 @@ def warm_start(policy: RobotPolicy, env: Env, reference: Reference, settings: Pr
     policy.critic_normalizer.merge(obs["critic"].mean(0), obs["critic"].var(0).clamp(min=1e-3), int(_SEEN))
     inputs = policy.actor_normalizer(obs["actor"])
     optimizer = torch.optim.Adam(policy.actor.parameters(), lr=_LEARNING_RATE, fused=True)
-    loss = torch.zeros(())
+    loss = torch.zeros((), device=env.device)
     for _ in range(settings.warm_start):
         rows = torch.randint(len(inputs), (_BATCH,), generator=generator, device=env.device)
         noise = _NOISE * torch.randn(_BATCH, inputs.shape[1], generator=generator, device=env.device)
@@ -64,10 +64,11 @@ def clip_dataset(env: Env, reference: Reference) -> tuple[dict[str, Tensor], Ten
         Observations ``actor`` (M, A) and ``critic`` (M, C); actions (M, J) that lead to the next frame; and which
         inputs of the actor are known without error (A,) bool.
     """
+    reference = reference.to(env.device)
     lead = torch.cat((reference.qpos[1:, 7:] + _LEAD_S * reference.qvel[1:, 6:], reference.qpos[-1:, 7:]))
     actions = ((lead - env.default_pose) / env.action_scale).clamp(-env.action_clip, env.action_clip)
     previous = torch.cat((actions[:1], actions[:-1]))
-    begins = torch.cat((torch.ones(1, dtype=torch.bool), ~reference.following[:-1]))
+    begins = torch.cat((torch.ones_like(reference.following[:1]), ~reference.following[:-1]))
     held = (reference.qpos[:, 7:] - env.default_pose) / env.action_scale
     state = _states(env, reference, torch.where(begins.unsqueeze(-1), held, previous))
     actor, exact = [], []
@@ -78,7 +79,7 @@ def clip_dataset(env: Env, reference: Reference) -> tuple[dict[str, Tensor], Ten
             shifted = torch.cat((past[0][:1], past[0][:-1]))
             past.insert(0, torch.where(begins.unsqueeze(-1), past[0], shifted))
         actor.append(torch.cat(past, dim=-1))
-        exact.append(torch.full((actor[-1].shape[1],), term.function in _EXACT))
+        exact.append(torch.full((actor[-1].shape[1],), term.function in _EXACT, device=env.device))
     critic = [*actor, *(t.scale * t.function(state, **t.params) for t in env.task.privileged.values())]
     keep = reference.following
     obs = {"actor": torch.cat(actor, dim=-1)[keep], "critic": torch.cat(critic, dim=-1)[keep]}
@@ -87,11 +88,14 @@ def clip_dataset(env: Env, reference: Reference) -> tuple[dict[str, Tensor], Ten
 
 def _states(env: Env, reference: Reference, action: Tensor) -> State:
     """The clips' frames as states of undisturbed robots."""
-    count = len(reference.qpos)
-    feet = torch.as_tensor(foot_positions(reference.qpos.double().numpy(), env.robot), dtype=torch.float32)
-    home = torch.as_tensor(foot_positions(env.robot.home_qpos[None], env.robot), dtype=torch.float32)
-    weight = torch.linspace(0, 1, count)[torch.randperm(count, generator=torch.Generator().manual_seed(0))]
-    command = env.channels.of_clips(reference, torch.arange(count), weight)  # to imitate is right at any weight
+    count, device = len(reference.qpos), env.device
+    feet, home = (
+        torch.as_tensor(foot_positions(qpos, env.robot), dtype=torch.float32, device=device)
+        for qpos in (reference.qpos.cpu().double().numpy(), env.robot.home_qpos[None])
+    )
+    weight = torch.linspace(0, 1, count)[torch.randperm(count, generator=torch.Generator().manual_seed(0))].to(device)
+    # To imitate is right at any weight.
+    command = env.channels.of_clips(reference, torch.arange(count, device=device), weight)
     rows = lambda x: x[:1].expand(count, *x.shape[1:])  # noqa: E731
     nominal = env.snapshot()
     return replace(
@@ -110,10 +114,10 @@ def _states(env: Env, reference: Reference, action: Tensor) -> State:
         command=command,
         phase=torch.nan_to_num(reference.phase),
         moving=env.task.gait.asked_by(command),
-        age=torch.zeros(count, dtype=torch.long),
+        age=torch.zeros(count, dtype=torch.long, device=device),
         kp=rows(nominal.kp),
         kd=rows(nominal.kd),
         torque_limit=rows(nominal.torque_limit),
-        encoder_offset=torch.zeros(count, action.shape[1]),
+        encoder_offset=torch.zeros_like(action),
         imu_rotation=rows(nominal.imu_rotation),
     )

@@ -10,12 +10,16 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from robopolicy.errors import UserError
+from robopolicy.sim.inertia import FIELDS, InertiaConstants
 from robopolicy.sim.simulation import Rows, Simulation
+from robopolicy.sim.stream import current_stream
 
 _TOO_LARGE = 1e10  # mjMAXVAL: beyond it MuJoCo calls a number unstable
 # What mj_setConst derives from masses, inertias and poses.
 _DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "actuator_acc0")
-_INERTIAL = ("body_mass", "body_inertia", "body_ipos", "body_iquat", "body_pos", "body_quat", "dof_armature", "qpos0")
+_PLACES = ("body_pos", "body_quat", "body_iquat", "qpos0")
+_INERTIAL = (*FIELDS, *_PLACES)
 # Capacity that was too small: physics went on without some contacts.
 _SERIOUS = mjw.OverflowType.ALL & ~(mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS)
 
@@ -35,13 +39,22 @@ class GpuSimulation(Simulation):
     def __init__(self, model: mujoco.MjModel, num_envs: int, device: str = "cuda", contacts: int | None = None):
         self.model = model
         self.num_envs = num_envs
-        self.device = torch.device("cpu" if device == "warp-cpu" else device)
+        # With its number, which torch.device("cuda") lacks.
+        self.device = torch.empty(0, device="cpu" if device == "warp-cpu" else device).device
         wp.config.log_level = wp.LOG_WARNING  # not a line for every kernel
         wp.init()
+        if self.device.type == "cuda" and self.device.index >= wp.get_cuda_device_count():
+            toolkit, driver = _dots(wp.get_cuda_toolkit_version()), _dots(wp.get_cuda_driver_version())
+            raise UserError(
+                f"Warp {wp.__version__} cannot use {self.device}: it is built with CUDA {toolkit}, and the driver "
+                f"is for {driver}; update the driver, or install a warp-lang that fits"
+            )
         self._wp_device = wp.device_from_torch(self.device)
         self._template = mujoco.MjData(model)
         with self._here():
             self._m = mjw.put_model(model)
+            if self.device.type == "cuda":  # else the solver goes through all its iterations
+                self._m.opt.graph_conditional = wp.is_conditional_graph_supported()
             self._m.opt.warn_overflow = 0  # a message for every world and step; `overflow` tells once
             self._d = mjw.make_data(model, num_envs, nconmax=contacts)
         self._state = {name: self._data(name) for name in ("time", "qpos", "qvel", "qacc_warmstart", "ctrl", "act")}
@@ -50,6 +63,7 @@ class GpuSimulation(Simulation):
         self._default = {name: torch.zeros_like(tensor[:1]) for name, tensor in self._state.items()}
         self._default["qpos"][0] = torch.as_tensor(model.qpos0, dtype=torch.float32)
         self._expanded: dict[str, Tensor] = {}
+        self._inertia = InertiaConstants(model, self.device)
         self._unstable = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
         self.reset(torch.ones_like(self._unstable))
         self.forward(torch.ones_like(self._unstable))
@@ -78,9 +92,14 @@ class GpuSimulation(Simulation):
             target.copy_(torch.where(_as_column(mask, target), values.to(target.dtype), target))
 
     def update_model(self, mask: Tensor) -> None:
-        if any(field in self._expanded for field in _INERTIAL):
+        if any(field in self._expanded for field in _PLACES):
             with self._here():
                 mjw.set_const(self._m, self._d, restore=False)
+        elif any(field in self._expanded for field in FIELDS):
+            with self._here():
+                derived = self._inertia.derive(self._expanded)
+            for name, value in derived.items():
+                self._expanded[name].copy_(value)
 
     def step(self, substeps: int) -> None:
         self.advance(substeps)
@@ -175,8 +194,12 @@ class GpuSimulation(Simulation):
             with wp.ScopedDevice(self._wp_device):
                 yield
             return
-        with wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(self.device)), sync_enter=False):
+        with wp.ScopedStream(current_stream(self.device), sync_enter=False):
             yield
+
+
+def _dots(version: tuple[int, int] | None) -> str:
+    return ".".join(map(str, version)) if version else "none"
 
 
 def _as_column(mask: Tensor, target: Tensor) -> Tensor:

@@ -277,7 +277,7 @@ def spy(prior: MotionPrior) -> list[tuple[Tensor, Tensor]]:
         shown.append((demo.clone(), policy.clone()))
         return step(demo, policy)
 
-    prior._step = watched  # type: ignore[method-assign]
+    prior._descent.function = watched
     return shown
 
 
