@@ -91,3 +91,4 @@ if __name__ == "__main__":
     else:
         train(together, where, fatal=what == "die")
     together.leave()
+    os._exit(0)  # as robopolicy/__main__.py does, and for its reason

@@ -110,7 +110,7 @@ def test_clean_clips_stay_as_they_are(name):
         locked = lock_feet(clip, model)
         change = np.abs(difference(clip.qpos, locked.qpos))
         assert change[:, :6].max() < 1e-3, clip.name
-        assert change[:, 6:].max() < 0.1, clip.name  # single frames of a brisk swing, where the blend reaches into it
+        assert change[:, 6:].max() < 0.15, clip.name  # single frames of a brisk swing, where the blend reaches into it
         assert change[:, 6:].mean() < 3e-3, clip.name
 
 
