@@ -7,7 +7,7 @@ from robopolicy.cli import main
 
 status = main()
 if "TORCHELASTIC_RUN_ID" in os.environ:
-    # A thread of torch's process group that still wants the interpreter while it shuts down aborts the process, although
+    # A thread of torch's process group that still wants the interpreter while it shuts down aborts the process, though
     # all is written: leave without shutting it down.
     sys.stdout.flush()
     sys.stderr.flush()
