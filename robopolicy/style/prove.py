@@ -26,6 +26,7 @@ from robopolicy.style.motions import ClipSet, Motion
 from robopolicy.style.rollouts import roll_out
 from robopolicy.style.runs import Subject, clip_sets, load_subjects
 from robopolicy.style.swap import Swap, make_swap
+from robopolicy.style.switch import Switch, switch
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Proof:
         seeds: One per group of policies that differ in their seeds alone.
         doses: One per task and set of clips with several weights, and one per policy that can be told a weight.
         transport: One per set of clips with policies with and without a prior.
+        switches: One per policy of several styles.
         motions: Rollouts by label of the policy and key of the clips.
     """
 
@@ -52,6 +54,7 @@ class Proof:
     seeds: list[Seeds]
     doses: list[Dose]
     transport: list[Transport]
+    switches: list[Switch]
     motions: dict[tuple[str, str], list[Motion]]
 
     @property
@@ -71,6 +74,7 @@ class Proof:
             "seeds": [asdict(s) for s in self.seeds],
             "dose": [asdict(d) | {"falls": d.falls} for d in self.doses],
             "cost_of_transport": [asdict(t) | {"ratio": t.ratio} for t in self.transport],
+            "switch": [asdict(s) | {"follows": s.follows} for s in self.switches],
         }
 
 
@@ -124,8 +128,13 @@ def prove(folders: list[Path], episodes: int, seed: int) -> Proof:
             if near and far:
                 control[s.label] = (near.movement, far.movement)
     swap = _swap(subjects, motions, common, shuffled)
+    switches = []
+    for s in {s.folder: s for s in subjects}.values():
+        if s.task.channels.styles:
+            say(f"{s.folder.name}: changing the style while walking")
+            switches.append(switch(s, seed=seed))
     say("")
-    return Proof(robot, rows, copies, control, swap, over_seeds(rows), doses, transports(rows, sets), motions)
+    return Proof(robot, rows, copies, control, swap, over_seeds(rows), doses, transports(rows, sets), switches, motions)
 
 
 def _swap(

@@ -20,7 +20,7 @@ class Switch:
     """Trials of a policy that was told one style after the other.
 
     Attributes:
-        policy: Its label.
+        policy: Name of its run.
         styles: Labels. Length S.
         trials: How many robots walked; each with its own velocity, body and sensors, and pushed as in training.
         changes: Changes of style in each trial.
@@ -41,18 +41,16 @@ class Switch:
         return all(int(np.argmin(row)) == k for k, row in enumerate(self.distance))
 
 
-def switch(subject: Subject, trials: int = 50, seed: int = 0) -> Switch | None:
-    """Let robots walk and change their style every few seconds; None for a policy of one style.
+def switch(subject: Subject, trials: int = 50, seed: int = 0) -> Switch:
+    """Let robots walk and change their style every few seconds.
 
     Args:
-        subject: The policy.
+        subject: A policy of several styles.
         trials: How many robots.
         seed: Of velocities, robots, noise and pushes.
     """
     task = subject.task
     styles = task.channels.styles
-    if not styles:
-        return None
     changes = 2 * len(styles)
     steps = round(SPELL_S / task.control_dt)
     env = Env(replace(task, episode_s=(changes + 1) * SPELL_S + 1), num_envs=trials, seed=seed)
@@ -84,4 +82,4 @@ def switch(subject: Subject, trials: int = 50, seed: int = 0) -> Switch | None:
         ]
         for rows in (torch.cat(r).double().numpy() for r in seen)
     ]
-    return Switch(subject.label, styles, trials, changes, int((~alive).sum()), distance)
+    return Switch(subject.folder.name, styles, trials, changes, int((~alive).sum()), distance)

@@ -9,6 +9,7 @@ from robopolicy.style.compare import Dose, Row, Seeds
 from robopolicy.style.measures import Gait, Measures
 from robopolicy.style.prove import Proof
 from robopolicy.style.swap import Swap
+from robopolicy.style.switch import Switch
 
 _SHOWN = {
     "frechet": "Fréchet", "mmd": "MMD", "dtw_rad": "pose error", "auc_windows": "told apart",
@@ -48,6 +49,7 @@ def verdicts(proof: Proof) -> list[Verdict]:
         found += _of_swap(proof.swap)
     found += [_of_control(name, *values) for name, values in proof.control.items() if _styled(proof, name)]
     found += [v for row in proof.rows if row.subject.styled for v in _of_steps(proof, row)]
+    found += [_of_switch(switch) for switch in proof.switches]
     found += [_of_dose(dose) for dose in proof.doses]
     for t in proof.transport:
         text = f"{t.clips}: {t.styled:.2f} with the prior, {t.off:.2f} without it: {t.ratio:.2f} times"
@@ -63,6 +65,7 @@ def tables(proof: Proof) -> list[Table]:
         out.append(_matrix(proof.swap))
     if proof.seeds:
         out.append(_seeds_table(proof.seeds))
+    out += [_switch_table(switch) for switch in proof.switches]
     return out + [_dose_table(dose) for dose in proof.doses]
 
 
@@ -137,6 +140,22 @@ def _of_dose(dose: Dose) -> Verdict:
     fall = "falls with every step of the weight" if dose.falls else "does not fall with every step of the weight"
     what = f"{dose.of} told how much style to have" if dose.told else f"{dose.of}, by the weight of the style reward"
     return Verdict("dose", dose.falls, f"{what}: the distance to the clips {fall} ({', '.join(steps)})")
+
+
+def _of_switch(switch: Switch) -> Verdict:
+    stood, names = switch.trials - switch.fell, " and ".join(switch.styles)
+    text = f"{switch.policy} changed between {names} {switch.changes} times while walking: {stood} of {switch.trials} "
+    text += "robots did not fall, and "
+    text += "every style looked like its own clips" if switch.follows else "not every style looked like its own clips"
+    return Verdict("switch", not switch.fell and switch.follows, text)
+
+
+def _switch_table(switch: Switch) -> Table:
+    rows = [[told, *map(_n, distances)] for told, distances in zip(switch.styles, switch.distance, strict=True)]
+    note = (
+        "Fréchet distance of the motion under each style to the clips of every style; its own should be the smallest."
+    )
+    return Table(f"Switch: {switch.policy}", ["told", *(f"to {name}" for name in switch.styles)], rows, note)
 
 
 def _policies(proof: Proof) -> Table:
