@@ -57,6 +57,7 @@ class Trainer:
 
     def __init__(self, task: Task, options: Options):
         device = choose_device(options.device)
+        self.engine = device.split(":")[0]
         self.ranks = ranks = Ranks.join(device)
         for name in ("steps", "seconds"):
             bound = getattr(options, name)
@@ -142,18 +143,23 @@ class Trainer:
             "actor_dim": self.env.actor_dim,
             "critic_dim": self.env.critic_dim,
             "num_actions": self.env.num_actions,
+            "engine": self.engine,
         }
         checkpoint.save(folder, state, sidecar)
 
     def restore(self, run: checkpoint.Run) -> None:
-        """Continue where a checkpoint stopped; ranks other than the first with robots of their own."""
+        """Continue where a checkpoint stopped; with new robots on another engine, and in ranks other than the first."""
         self.model.load_training_state(run.state["learner"])
         if self.prior is not None:
             self.prior.load_state_dict(run.state["prior"])
         self.elapsed = run.sidecar["seconds"]
-        if self.ranks.rank == 0:
+        was = run.sidecar.get("engine", self.engine)
+        if self.ranks.rank == 0 and was == self.engine:
             self.env.load_state_dict(run.state["env"])
             return
+        if self.ranks.rank == 0:
+            text = f"the run was trained on {was}; on {self.engine} its robots begin new episodes"
+            warnings.warn(text, stacklevel=2)
         seed = self.options.seed + self.ranks.rank + run.sidecar["steps"]
         for generator in (self.env.generator, self.model.generator, *([self.prior.generator] if self.prior else [])):
             generator.manual_seed(seed)
@@ -185,7 +191,8 @@ def train(task: Task, source: Path, options: Options) -> Path:
 def resume(folder: Path, options: Options) -> Path:
     """Go on with a run; bounds that are given replace the run's own, and a linear learning rate follows them."""
     run = checkpoint.load(folder)
-    told = {k: v for k, v in asdict(options).items() if v is not None and k in ("seconds", "steps", "threads")}
+    names = ("seconds", "steps", "threads", "device")
+    told = {name: value for name, value in asdict(options).items() if value is not None and name in names}
     before = Options(**run.config["options"])
     if options.seconds is not None or options.steps is not None:
         before.seconds = before.steps = None

@@ -38,6 +38,8 @@ class More:
     """Stop after this many steps of all robots together, those before included."""
     threads: int | None = None
     """Threads of the simulator; 0: one per core. No result depends on it."""
+    device: str | None = None
+    """Where to go on: auto, cpu, cuda or warp-cpu; by default as the run began."""
 
 
 def run(argv: list[str]) -> int:
@@ -77,7 +79,7 @@ def _train(settings: Settings, source: Path) -> None:
 def _resume(folder: Path, argv: list[str]) -> int:
     more = _parse(f"robopolicy train --resume {folder}", More(), argv)
     options = Options(seconds=more.seconds, steps=more.steps)
-    options.threads = more.threads  # type: ignore[assignment]  # None: as the run began
+    options.threads, options.device = more.threads, more.device  # type: ignore[assignment]  # None: as the run began
     resume(folder, options)
     return 0
 

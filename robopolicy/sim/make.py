@@ -20,11 +20,17 @@ def choose_device(name: str) -> str:
         name: ``auto`` (a GPU if there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:1``, or ``warp-cpu`` (the
             GPU's engine on Warp's own CPU device: slow, to try things).
 
+    Returns:
+        ``cpu``, ``warp-cpu``, or a GPU with its number.
+
     Raises:
         UserError: Unknown, or what it needs is missing; the message says how to get it.
     """
     if name == "auto":
-        if not torch.cuda.is_available():
+        trouble = _trouble()
+        if trouble:
+            warnings.warn(f"training on the CPU: {trouble}", stacklevel=2)
+        if trouble is not None:
             return "cpu"
         if not _has_warp():
             warnings.warn("training on the CPU: for the GPU that is here, pip install 'robopolicy[gpu]'", stacklevel=2)
@@ -42,13 +48,15 @@ def choose_device(name: str) -> str:
                 f"device {name!r} needs torch with CUDA, and this is torch {torch.__version__}: "
                 "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu128"
             )
-        if not torch.cuda.is_available():
-            raise UserError(f"device {name!r}: torch finds no NVIDIA GPU; `nvidia-smi` should list one")
-        known = ["cuda", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+        trouble = _trouble()
+        if trouble is not None:
+            why = trouble or "`nvidia-smi` should list one"
+            raise UserError(f"device {name!r}: torch finds no NVIDIA GPU that it can use; {why}")
+        if name == "cuda":  # torchrun may have started several: a GPU for each
+            name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        known = [f"cuda:{k}" for k in range(torch.cuda.device_count())]
         if name not in known:
             raise UserError(f"no device {name!r}; there are: {', '.join(known)}")
-        if name == "cuda" and "LOCAL_RANK" in os.environ:  # torchrun started several: a GPU for each
-            name = f"cuda:{os.environ['LOCAL_RANK']}"
     return name
 
 
@@ -71,6 +79,15 @@ def make_simulation(
     from robopolicy.sim.gpu import GpuSimulation
 
     return GpuSimulation(model, num_envs, device, contacts)
+
+
+def _trouble() -> str | None:
+    """Why torch can use no GPU, in one line, empty if it does not say; None if it can."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        if torch.cuda.is_available():
+            return None
+    return " ".join(str(said[-1].message).split()) if said else ""
 
 
 def _has_warp() -> bool:
