@@ -81,16 +81,16 @@ def nearest_is_own(distance: np.ndarray, own: Sequence[int]) -> list[bool]:
 
 
 def holds(distance: np.ndarray, own: Sequence[int]) -> bool:
-    """Whether every policy is nearest to its own clips, and every set of clips to the policies trained on it.
+    """Whether every policy is nearest to its own clips.
+
+    Only distances of one policy are compared with each other: how far it is from all clips says how well it learned, not
+    whose style it has.
 
     Args:
         distance: Shape (P, S).
         own: Column of each row's own clips.
     """
-    known = np.where(np.isnan(distance), np.inf, distance)
-    trained = np.array(own)[:, None] == np.arange(distance.shape[1])
-    columns = [known[mine, k].max() < known[~mine, k].min(initial=np.inf) for k, mine in enumerate(trained.T)]
-    return all(nearest_is_own(distance, own)) and all(map(bool, columns))
+    return all(nearest_is_own(distance, own))
 
 
 def _plain(matrix: np.ndarray) -> list[list[float | None]]:

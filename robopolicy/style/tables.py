@@ -89,7 +89,7 @@ def _of_swap(swap: Swap) -> list[Verdict]:
     agree = [word for word, name in (("Fréchet distance", "frechet"), ("MMD", "mmd")) if found[name]]
     passed = len(agree) == 2
     if passed:
-        text = "every policy is nearest to the clips it was trained on, and every set of clips to its own policies"
+        text = "every policy is nearest to the clips it was trained on"
     else:
         text = f"a policy is nearer to clips it was not trained on (it holds by: {', '.join(agree) or 'nothing'})"
     moves = "and by movement alone" if found["movement"] else "but not by movement alone: it is a matter of posture"
@@ -237,7 +237,7 @@ def _matrix(swap: Swap) -> Table:
         rows.append([name, *cells])
     note = (
         "Each policy at the velocities of each set of clips; * marks the clips it was trained on, which must be the "
-        "smallest of its row and column. Movement: the same without posture. Shuffled: movement against the clips' "
+        "smallest of its row. Movement: the same without posture. Shuffled: movement against the clips' "
         "frames in random order; put in place of the policy's own clips it must no longer be the smallest."
     )
     return Table("Swap", header, rows, note)
