@@ -83,8 +83,8 @@ def nearest_is_own(distance: np.ndarray, own: Sequence[int]) -> list[bool]:
 def holds(distance: np.ndarray, own: Sequence[int]) -> bool:
     """Whether every policy is nearest to its own clips.
 
-    Only distances of one policy are compared with each other: how far it is from all clips says how well it learned, not
-    whose style it has.
+    Only distances of one policy are compared: how far it is from all clips says how well it learned, not whose style it
+    has.
 
     Args:
         distance: Shape (P, S).
