@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from robopolicy.clip_cli import add_actions
-from robopolicy.errors import NonFiniteError, UserError
+from robopolicy.errors import NonFiniteError, UserError, out_of_memory
 
 _TRAIN_HELP = """train a task: robopolicy train TASK [flags]
 
@@ -34,6 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     except NonFiniteError as error:
         print(f"robopolicy: training stopped: {error}; the last checkpoint is kept", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        line = out_of_memory(error)
+        if line is None:
+            raise
+        print(f"robopolicy: {line}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("robopolicy: interrupted", file=sys.stderr)
         return 130

@@ -22,6 +22,20 @@ def unknown(kind: str, given: str, known: "list[str] | tuple[str, ...]", where: 
     return UserError(f"unknown {kind} {given!r}{place}; known: {', '.join(sorted(known)) or 'none'}")
 
 
+def out_of_memory(error: Exception) -> str | None:
+    """What to do about an error that says that the GPU's memory is full, in one line; None for any other error.
+
+    Torch and Warp each have their own words for it.
+    """
+    said = " ".join(str(error).split())
+    warp = "Failed to allocate" in said and "cuda" in said
+    if not warp and not any(word in said for word in ("out of memory", "STATUS_ALLOC_FAILED")):
+        return None
+    return (
+        f"the GPU's memory is full; simulate fewer robots (--num-envs), or leave room for fewer contacts: {said[:200]}"
+    )
+
+
 class NonFiniteError(ArithmeticError):
     """A number stopped being finite; the message says which, where and when.
 

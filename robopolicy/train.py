@@ -1,6 +1,7 @@
 """Training: the loop on one screen."""
 
 import signal
+import sys
 import time
 import warnings
 from dataclasses import asdict, dataclass
@@ -71,6 +72,8 @@ class Trainer:
         if task.prior.active:
             robot = load_robot(task.robot).compile(task.timestep, visual=False)
             self.reference = load_reference(task.prior, robot, task.control_dt)
+        if self.engine == "cuda" and ranks.rank == 0:
+            print("building the GPU's kernels, which takes minutes the first time", file=sys.stderr)
         threads, seed = options.threads or usable_cores(), options.seed + ranks.rank
         where = {"threads": threads, "device": device, "contacts": options.contacts}
         self.env = Env(task, seed=seed, reference=self.reference, **where)

@@ -13,7 +13,7 @@ import tyro
 
 from robopolicy.checkpoint import load_config
 from robopolicy.config import apply_values
-from robopolicy.errors import UserError
+from robopolicy.errors import UserError, out_of_memory
 from robopolicy.task import Task, blame, find_task, line_of, load_task
 from robopolicy.train import Options, resume, train
 
@@ -71,7 +71,7 @@ def _train(settings: Settings, source: Path) -> None:
     except UserError:
         raise
     except Exception as error:
-        if line_of(source, error) is None:
+        if line_of(source, error) is None or out_of_memory(error) is not None:
             raise
         raise blame(source, error) from error
 

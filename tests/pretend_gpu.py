@@ -4,6 +4,7 @@ Torch lets a backend be written in Python (``PrivateUse1``). This one computes w
 are real. What a GPU's own kernels, streams and graphs do it cannot show.
 """
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -12,12 +13,17 @@ from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-backend_registration._setup_privateuseone_for_python_backend("pretended")
-
 _aten = torch.ops.aten
 _COPY, _TO = _aten.copy_.default, _aten._to_copy.default
 _READS = {_aten._local_scalar_dense.default, _aten.nonzero.default, _aten.masked_select.default, _aten.equal.default}
 _INDEXED = {_aten.index.Tensor, _aten.index_put_.default, _aten.index_put.default}
+
+
+@cache
+def register() -> None:
+    """Make the device known to torch, for the rest of the process. It would be in the way of a real GPU."""
+    assert not torch.cuda.is_available()
+    backend_registration._setup_privateuseone_for_python_backend("pretended")
 
 
 class MixedDevicesError(RuntimeError):
@@ -68,10 +74,11 @@ class PretendGpu(TorchDispatchMode):
         exchanged: Operations by which the host read from the device, or wrote to it; none of them can be recorded.
     """
 
-    device = torch.device("pretended:0")
+    device = torch.device("privateuseone:0")
 
     def __init__(self) -> None:
         super().__init__()
+        register()
         self.exchanged: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

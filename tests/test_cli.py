@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ import torch
 
 from robopolicy import checkpoint
 from robopolicy.cli import main
+from robopolicy.errors import UserError
+from robopolicy.sim.make import choose_device
 
 HEAVY = {"torch", "mujoco", "numpy", "matplotlib", "onnx", "onnxruntime", "tyro", "stable_baselines3"}
 TINY = ["--num-envs", "32", "--episode-s", "2", "--threads", "1", "--seed", "3", "--ppo.horizon", "24"]
@@ -378,6 +381,74 @@ def test_cuda_without_a_gpu_says_what_is_missing(mistake):
     pytest.importorskip("mujoco_warp", reason="needs robopolicy[gpu]")
     line = mistake("train", "go2_velocity", "--device", "cuda")
     assert ("torch with CUDA" in line and "pip install" in line) or "nvidia-smi" in line
+
+
+def test_an_old_driver_is_named(mistake, monkeypatch):
+    """As torch says it: with a warning, and then that there is no GPU."""
+    pytest.importorskip("mujoco_warp", reason="needs robopolicy[gpu]")
+
+    def finds_none() -> bool:
+        warnings.warn(
+            "CUDA initialization: The NVIDIA driver on your\nsystem is too old (found version 11040).", stacklevel=2
+        )
+        return False
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", finds_none)
+    assert "driver on your system is too old (found version 11040)" in mistake(
+        "bench", "go2_velocity", "--device", "cuda"
+    )
+    with pytest.warns(UserWarning, match="training on the CPU: .*too old"):
+        assert choose_device("auto") == "cpu"
+
+
+def test_a_gpu_that_is_not_there_is_told_from_those_that_are(mistake, monkeypatch):
+    pytest.importorskip("mujoco_warp", reason="needs robopolicy[gpu]")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda") == "cuda:0"
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device("auto") == "cuda:1"
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    line = mistake("train", "go2_velocity", "--device", "cuda")
+    assert "'cuda:2'" in line
+    assert "there are: cuda:0, cuda:1" in line
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="here is a GPU")
+def test_a_gpu_that_warp_cannot_use_is_named():
+    gpu = pytest.importorskip("robopolicy.sim.gpu", reason="needs robopolicy[gpu]")
+    with pytest.raises(UserError, match=r"Warp .* cannot use cuda:0: .*driver"):
+        gpu._require(torch.device("cuda:0"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has"),
+        RuntimeError("Failed to allocate 4096 bytes on device 'cuda:0'"),
+    ],
+)
+def test_a_full_gpu_is_one_line(error, monkeypatch, capsys):
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("robopolicy.bench.Loop", full)
+    assert main(["bench", "go2_velocity"]) == 2
+    said = capsys.readouterr().err
+    assert "--num-envs" in said
+    assert str(error)[:30] in said
+    assert said.count("\n") == 1
+
+
+def test_other_errors_are_not_called_a_full_gpu(monkeypatch):
+    def broken(*_: object) -> None:
+        raise RuntimeError("Failed to find a kernel")
+
+    monkeypatch.setattr("robopolicy.bench.Loop", broken)
+    with pytest.raises(RuntimeError, match="kernel"):
+        main(["bench", "go2_velocity"])
 
 
 def test_cuda_without_its_engine_says_how_to_get_it(mistake, monkeypatch):

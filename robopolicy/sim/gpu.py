@@ -34,6 +34,9 @@ class GpuSimulation(Simulation):
         num_envs: N.
         device: ``cuda``, ``cuda:1``, ... or ``warp-cpu``.
         contacts: Room for so many contacts per simulation, on average; by default Warp's guess.
+
+    Raises:
+        UserError: Warp cannot use the device.
     """
 
     def __init__(self, model: mujoco.MjModel, num_envs: int, device: str = "cuda", contacts: int | None = None):
@@ -43,12 +46,8 @@ class GpuSimulation(Simulation):
         self.device = torch.empty(0, device="cpu" if device == "warp-cpu" else device).device
         wp.config.log_level = wp.LOG_WARNING  # not a line for every kernel
         wp.init()
-        if self.device.type == "cuda" and self.device.index >= wp.get_cuda_device_count():
-            toolkit, driver = _dots(wp.get_cuda_toolkit_version()), _dots(wp.get_cuda_driver_version())
-            raise UserError(
-                f"Warp {wp.__version__} cannot use {self.device}: it is built with CUDA {toolkit}, and the driver "
-                f"is for {driver}; update the driver, or install a warp-lang that fits"
-            )
+        if self.device.type == "cuda":
+            _require(self.device)
         self._wp_device = wp.device_from_torch(self.device)
         self._template = mujoco.MjData(model)
         with self._here():
@@ -196,6 +195,17 @@ class GpuSimulation(Simulation):
             return
         with wp.ScopedStream(current_stream(self.device), sync_enter=False):
             yield
+
+
+def _require(device: torch.device) -> None:
+    """Raise a UserError if Warp cannot use a GPU that torch can."""
+    if device.index < wp.get_cuda_device_count():
+        return
+    toolkit, driver = _dots(wp.get_cuda_toolkit_version()), _dots(wp.get_cuda_driver_version())
+    raise UserError(
+        f"Warp {wp.__version__} cannot use {device}: it is built for CUDA {toolkit}, the driver for {driver}; "
+        "update the driver (nvidia-smi shows it), or install a warp-lang that fits it"
+    )
 
 
 def _dots(version: tuple[int, int] | None) -> str:

@@ -545,7 +545,8 @@ def test_reference_and_environment_agree_on_the_discriminators_input():
     env = Env(replace(task, prior=replace(task.prior, window=3)), N, reference=frames, nominal=True)
     env.reset(stagger=False)
     step = env.step(torch.zeros(N, env.num_actions))
-    demo = env.style_input(frames.window_features(frames.windows[:5]), frames.command[frames.windows[:5]])
+    rows = frames.windows[:5]
+    demo = env.style_input(frames.window_features(rows), env.channels.of_clips(frames, rows), frames.phase[rows])
     assert step.motion is not None
     assert demo.shape[1] == step.motion.shape[1]
 
