@@ -18,7 +18,7 @@ from robopolicy.env.env import Env
 from robopolicy.errors import UserError
 from robopolicy.learn.policy import RobotPolicy
 from robopolicy.robot import load_robot
-from robopolicy.task import Gait, Task, ends, observe, randomize, term
+from robopolicy.task import Gait, Task, ends, load_task, observe, randomize, term
 from robopolicy.terms import observations, randomizers, rewards, terminations
 
 ORIGIN = export.Origin("toy", "0" * 64, {"trot": "1" * 64}, "0.1.0", {"mujoco": "3"}, Trained(5, 1000, 2.5))
@@ -112,6 +112,17 @@ def test_actions_are_the_policy_s(exported, env):
     np.testing.assert_allclose(exported.run(obs.numpy()), expected, atol=1e-5)
 
 
+def test_the_contract_tells_of_the_styles():
+    task = load_task("droid_styles")
+    told, robot = task.channels, load_robot(task.robot).compile()
+    command = export.build_contract(task, robot, ORIGIN, export.mjcf_text(robot)).command
+    assert command.names == ("vx", "vy", "wz", "style", "style_calm", "style_jaunty") == tuple(told.names)
+    assert command.units[3:] == ("1", "1", "1")
+    assert command.default == (0, 0, 0, 1, 1, 0)
+    assert (command.lower[3:], command.upper[3:]) == ((0, 0, 0), (1, 1, 1))
+    assert command.fill({"vx": 0.2, "style_calm": 0, "style_jaunty": 1}) == (0.2, 0, 0, 1, 0, 1)
+
+
 def test_the_contract_is_the_environment_s(exported, env):
     contract, robot = exported.contract, env.robot
     assert contract.joint_names == robot.joint_names
@@ -125,6 +136,7 @@ def test_the_contract_is_the_environment_s(exported, env):
     assert contract.command.names == ("vx", "vy", "wz")
     assert contract.command.units == ("m/s", "m/s", "rad/s")
     assert contract.command.lower == (-0.8, -0.5, -1.0)
+    assert contract.command.default == (0.0, 0.0, 0.0)
     assert contract.score == Score("velocity", 0.12, 0.8)
     assert [o.name for o in contract.observations] == list(make_task().observations)
     assert contract.observations[-1].params == {"period_s": 0.5, "standing_speed": 0.1}

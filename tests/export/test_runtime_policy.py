@@ -87,6 +87,15 @@ def test_observation_layout_and_history(opened, policy):
     np.testing.assert_allclose(second[22:], [np.sin(angle), np.cos(angle)], atol=1e-6)
 
 
+def test_a_command_by_name_leaves_the_others_at_their_default(opened):
+    by_order, by_name = Controller(opened), Controller(opened)
+    assert opened.contract.command.names == ("vx", "vy", "yaw_rate")
+    expected = by_order.step(**readings(command=np.array([0.4, 0.0, -0.2])))
+    np.testing.assert_array_equal(by_name.step(**readings(command={"yaw_rate": -0.2, "vx": 0.4})), expected)
+    with pytest.raises(ContractError, match=r"no command channel 'speed'; this policy has: vx, vy, yaw_rate"):
+        by_name.step(**readings(command={"speed": 1.0}))
+
+
 def test_gait_clock_runs_on_while_standing(opened):
     controller = Controller(opened)
     for _ in range(5):

@@ -52,6 +52,20 @@ def test_tour_of_postures_goes_to_both_ends():
     np.testing.assert_array_equal(parts[3].command, [0, -0.7])
 
 
+def test_tour_of_styles_goes_through_every_one():
+    styles = (Channel("style", 0, 1, "", 1.0), Channel("style_calm", 0, 1, "", 1.0), Channel("style_jaunty", 0, 1))
+    parts = tour((*WALK, *styles))
+    assert len(parts) == 11
+    assert parts[0].label == "forward, calm"
+    assert parts[5].label == "forward, jaunty"
+    np.testing.assert_array_equal(parts[0].command[3:], [1, 1, 0])
+    np.testing.assert_array_equal(parts[5].command[3:], [1, 0, 1])
+    np.testing.assert_array_equal(parts[0].command[:3], parts[5].command[:3])
+    np.testing.assert_array_equal(parts[-1].command, [0, 0, 0, 1, 1, 0])  # stop, in the first
+    # Whoever names a velocity alone gets the first style in full.
+    np.testing.assert_array_equal(held((*WALK, *styles), [0.3, 0, 0])[0].command, [0.3, 0, 0, 1, 1, 0])
+
+
 def test_commands_blend_in():
     parts = tour(WALK)
     np.testing.assert_array_equal(at(parts, 0.0, 12.0).command, parts[0].command)
