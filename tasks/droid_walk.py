@@ -68,7 +68,9 @@ def task() -> Task:
             "latency": randomize(randomizers.action_latency, steps=(0, 2)),
         },
         push=Push(velocity=0.3, yaw_rate=0.3, interval_s=(5.0, 10.0)),
-        prior=Prior(clips=("walk_*", "turn_*", "stand_idle"), weight=0.5, reward_scale=6.0, input_noise=0.3),
+        prior=Prior(
+            clips=("walk_*", "turn_*", "stand_idle"), weight=0.5, reward_scale=6.0, input_noise=0.3, see_phase=True
+        ),
         ppo=PPOConfig(
             horizon=12,
             schedule="linear",

@@ -29,5 +29,5 @@ def task() -> Task:
             "limits": term(-1.0, rewards.joint_limits),
             "slip": term(-0.05, rewards.foot_slip),
         },
-        prior=Prior(clips=("trot_*", "stand"), weight=0.5, reward_scale=4.0, input_noise=0.3),
+        prior=Prior(clips=("trot_*", "stand"), weight=0.5, reward_scale=4.0, input_noise=0.3, see_phase=True),
     )

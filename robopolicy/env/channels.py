@@ -11,7 +11,7 @@ from robopolicy.motion.reference import Reference
 
 WEIGHT = "style"
 """Name of the channel that says how much of the style is wanted, from 0 to 1."""
-_FULL = 0.5  # part of the robots that are told the whole style; the others anything from none to all
+_FULL = 0.7  # part of the robots that are told the whole style; the others anything from none to all
 
 
 @dataclass(frozen=True)

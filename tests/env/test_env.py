@@ -154,7 +154,7 @@ def test_the_latest_state_is_of_one_instant_where_an_episode_ended():
 def test_no_window_crosses_a_reset(window: int, see_command: bool):
     """Oracle: every episode's own list of features, kept by hand."""
     task = shipped("droid_walk", episode_s=0.16)
-    prior = replace(task.prior, window=window, see_command=see_command)
+    prior = replace(task.prior, window=window, see_command=see_command, see_phase=False)
     env = Env(replace(task, prior=prior), N, seed=2, reference=reference("droid", window))
 
     def present() -> Tensor:

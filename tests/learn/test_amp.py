@@ -488,7 +488,8 @@ def test_a_clip_that_is_followed_badly_is_drawn_more_often():
     prior.reference = replace(prior.reference, cumulative=prior.reference.cumulative.clone())
     before = chosen(prior)
     clip = torch.arange(60) % 3
-    good, bad = demo(prior, 60), demo(prior, 60) + 30 * torch.randn(60, prior.reference.features.shape[1] * 2 + 3)
+    good = demo(prior, 60)
+    bad = good + 30 * torch.randn_like(good)
     windows = torch.where((clip == 1).unsqueeze(-1), bad, good)
     for _ in range(40):
         collect(prior, windows, clip=clip)
