@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from robopolicy.env.env import Env
-from robopolicy.evaluate import style_distance, style_features
+from robopolicy.evaluate import style_features
+from robopolicy.motion.metrics import frechet_distance
 from robopolicy.motion.reference import load_reference
 from robopolicy.style.runs import Subject
 
@@ -75,11 +76,9 @@ def switch(subject: Subject, trials: int = 50, seed: int = 0) -> Switch:
                     for i, rows in enumerate(seen):
                         rows.append(features[alive & (label == i)])
     held_out = load_reference(task.prior, env.robot, task.control_dt, half="held-out")
-    distance = [
-        [
-            style_distance(held_out.qpos[held_out.label == i], held_out.qvel[held_out.label == i], rows) or np.inf
-            for i in range(len(styles))
-        ]
-        for rows in (torch.cat(r).double().numpy() for r in seen)
-    ]
+    clips = style_features(held_out.qpos.double(), held_out.qvel.double()).numpy()
+    mean, std = clips.mean(0), np.maximum(clips.std(0), 1e-3)  # of all styles together, or no two could be compared
+    of_style = [(clips[held_out.label == i] - mean) / std for i in range(len(styles))]
+    rows = [(torch.cat(r).double().numpy() - mean) / std for r in seen]
+    distance = [[frechet_distance(c, r) if len(r) > 1 else np.inf for c in of_style] for r in rows]
     return Switch(subject.folder.name, styles, trials, changes, int((~alive).sum()), distance)
