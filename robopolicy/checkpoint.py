@@ -90,7 +90,8 @@ def load_config(folder: Path) -> tuple[Task, dict[str, Any]]:
     try:
         config = json.loads((folder / CONFIG).read_text())
         settings = config["settings"]
-        settings.get("prior", {}).setdefault("adjustable", False)  # runs from before the style weight have none
+        for later in ("adjustable", "see_phase"):  # a run from before there were such settings has none of it
+            settings.get("prior", {}).setdefault(later, False)
     except (ValueError, KeyError) as error:
         raise UserError(f"{folder / CONFIG} is damaged: {error}") from error
     return apply_values(load_task(str(folder / SOURCE)), settings), config

@@ -61,6 +61,10 @@ def evaluate(
         seconds: Length of an episode [s]; by default the task's.
         style: How much of the style the policy is told to have, where it can be told; several styles take turns.
     """
+    if not 0 <= style <= 1:
+        raise UserError(f"--style {style:g}: from 0, none of the style, to 1, all of it")
+    if style != 1 and not task.channels.weighted:
+        raise UserError(f"--style {style:g}: this policy is not told how much of its style to have")
     env = Env(task, num_envs=episodes, seed=seed)
     env.reset(stagger=False)
     spread = replace(task.command, zero=0.0, single=0.0, from_clips=0.0)
@@ -185,9 +189,15 @@ def _task_of(path: Path, contract: Contract) -> Task:
     if config.is_file() and hashlib.sha256(config.read_bytes()).hexdigest() == contract.hashes.config:
         return checkpoint.load_config(path.parent)[0]
     try:
-        return load_task(contract.task)
+        task = load_task(contract.task)
     except UserError as error:
         raise UserError(f"{path} does not lie in the folder of its run, and: {error}") from error
+    if tuple(task.channels.names) != contract.command.names:
+        raise UserError(
+            f"{path} does not lie in the folder of its run, and was trained with other settings than the task has: it is "
+            f"told {', '.join(contract.command.names)}, not {', '.join(task.channels.names)}"
+        )
+    return task
 
 
 def summary(result: Evaluation) -> dict[str, Any]:

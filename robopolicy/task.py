@@ -186,12 +186,21 @@ class Task:
             raise UserError(f"prior.weight is {self.prior.weight}; it must be between 0 and 1")
         if self.prior.clips and self.prior.styles:
             raise UserError("prior.clips and prior.styles are both given; name all clips in prior.styles")
-        for label in self.prior.styles:
+        if len(self.prior.styles) == 1:
+            raise UserError(f"prior.styles has {next(iter(self.prior.styles))!r} alone; name its clips in prior.clips")
+        for label, clips in self.prior.styles.items():
+            if not clips:
+                raise UserError(f"prior.styles.{label} names no clips")
             if not label.isidentifier():
                 raise UserError(f"prior.styles: {label!r} is no name for a style: letters, digits and _ only")
-        if self.prior.active and self.prior.see_command and not self.command.is_velocity:
+        for seen in ("see_command", "see_phase"):
+            if self.prior.active and getattr(self.prior, seen) and not self.command.is_velocity:
+                known = ", ".join(self.command.names)
+                raise UserError(f"prior.{seen} needs the channels vx, vy, wz; the command has {known}")
+        if len(self.command.ranges) < 3 and len(self.channels.names) > len(self.command.ranges):
             raise UserError(
-                f"prior.see_command needs the channels vx, vy, wz; the command has {', '.join(self.command.names)}"
+                f"the command has {len(self.command.ranges)} channels; a style weight or label can only follow three, which "
+                "say whether to move: --prior.no-adjustable, and no prior.styles"
             )
         for name, (low, high) in self.command.ranges.items():
             if low > high:

@@ -105,13 +105,17 @@ class Command:
     def fill(self, values: Mapping[str, float]) -> tuple[float, ...]:
         """A whole command from some of its channels by name; the others keep their default.
 
+        Whoever names a style wants no other: the other ``style_NAME`` are 0 then.
+
         Raises:
             ContractError: There is no such channel.
         """
         for name in values:
             if name not in self.names:
                 raise ContractError(f"no command channel {name!r}; this policy has: {', '.join(self.names)}")
-        return tuple(float(values.get(name, value)) for name, value in zip(self.names, self.default, strict=True))
+        chosen = any(name.startswith("style_") for name in values)
+        rest = [0.0 if chosen and n.startswith("style_") else d for n, d in zip(self.names, self.default, strict=True)]
+        return tuple(float(values.get(name, value)) for name, value in zip(self.names, rest, strict=True))
 
 
 @dataclass(frozen=True)

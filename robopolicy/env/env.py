@@ -271,11 +271,12 @@ class Env:
         Args:
             window: Features of the last steps, the present one last. Shape (n, W, D).
             command: All channels. Shape (n, C).
-            phase: Of the gait clock at the window's end. Shape (n,).
+            phase: Of the gait clock at the window's end; NaN where there is none. Shape (n,).
         """
         seen = [window.flatten(1), self.channels.fitting(command, self.task.prior.see_command)]
         if self.task.prior.see_phase:
-            seen.append(clock_signal(phase, self.task.gait.asked_by(command)))
+            ticking = self.task.gait.asked_by(command) & ~phase.isnan()
+            seen.append(clock_signal(torch.nan_to_num(phase), ticking))
         return torch.cat(seen, dim=-1)
 
     def _observe(

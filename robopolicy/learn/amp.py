@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from robopolicy.env.env import Env, Step
+from robopolicy.errors import UserError
 from robopolicy.learn.graph import Graphed
 from robopolicy.learn.randomness import restore_generator
 from robopolicy.learn.ranks import ALONE, Ranks
@@ -37,6 +38,8 @@ class MotionPrior:
 
     def __init__(self, settings: Prior, reference: Reference, env: Env, seed: int = 0, ranks: Ranks = ALONE):
         self.settings, self.ranks = settings, ranks
+        if settings.see_phase:
+            _require_clock(reference, env)
         self.reference = reference.to(env.device)
         self.style_input, self.channels = env.style_input, env.channels
         self.time_scale = env.control_dt * settings.reward_scale
@@ -253,9 +256,22 @@ class MotionPrior:
         self.score_var.copy_(state["score"][1])
         restore_generator(self.generator, state["rng"])
         self._saturated = state["saturated"]
-        self._shortfall.copy_(state["shortfall"])
+        self._shortfall.copy_(state.get("shortfall", self._shortfall))
         if self.settings.adapt:
             self._apply_weights()
+
+
+def _require_clock(reference: Reference, env: Env) -> None:
+    """Raise a UserError for clips that go somewhere without a gait phase; what stands needs none."""
+    clip = reference.clip.cpu()
+    for k, name in enumerate(clip.name for clip in reference.clips):
+        rows = (clip == k).to(reference.phase.device)
+        mean = reference.command[rows].mean(0, keepdim=True)
+        if bool(reference.phase[rows].isnan().any()) and bool(env.task.gait.asked_by(mean)):
+            raise UserError(
+                f"clip {name!r} walks without a gait phase, which prior.see_phase needs; do without the clock: "
+                "--prior.no-see-phase"
+            )
 
 
 def _discriminator(inputs: int, hidden: tuple[int, ...]) -> nn.Sequential:

@@ -15,6 +15,9 @@ from robopolicy.motion.mirror import Mirror
 from robopolicy.motion.prior import Prior
 from robopolicy.robot import RobotModel
 
+MIRRORED = "[mirrored]"
+"""Ending of the name of a clip as a mirror shows it."""
+
 
 @dataclass
 class Reference:
@@ -124,15 +127,13 @@ def build_reference(
             raise UserError(
                 f"clip {clip.name!r} has {length} frames at the control rate; the prior's window is {prior.window}"
             )
-        weight = next((w for p, w in prior.clip_weights.items() if fnmatch(clip.name, p)), 1.0)
+        plain = clip.name.removesuffix(MIRRORED)
+        weight = next((w for p, w in prior.clip_weights.items() if fnmatch(plain, p)), 1.0)
         windows.append(np.arange(start, start + count))
         weights.append(np.full(count, weight / count))  # a long clip is not drawn more often than a short one
         start += length
     of_label = np.bincount(labels, [w.sum() for w in weights])
     weight = np.concatenate([w / of_label[label] for w, label in zip(weights, labels, strict=True)])
-    clockless = [c.name for c, _ in clips if c.phase is None]
-    if prior.see_phase and clockless:
-        raise UserError(f"prior.see_phase needs clips with a gait phase; these have none: {', '.join(clockless)}")
     phases = [c.phase if c.phase is not None else np.full(len(c.qpos), np.nan) for c, _ in clips]
     as_float = lambda x: torch.as_tensor(np.asarray(x), dtype=torch.float32)  # noqa: E731
     return Reference(
@@ -153,16 +154,23 @@ def build_reference(
 
 
 def mirrored(clip: Clip, robot: RobotModel) -> Clip:
-    """The clip as a mirror shows it; its gait clock is half a cycle on, since the other feet are first.
+    """The clip as a mirror shows it, with the clock that tells of the same feet as before.
+
+    Of a gait that does left what it did right half a cycle before, such as a walk, that is half a cycle on; of one that
+    does both at once, such as a bound, it is the same.
 
     Args:
         clip: With its joints in the robot's order.
         robot: The robot, whose sides must be alike.
     """
     mirror = Mirror(robot)
-    phase = None if clip.phase is None else np.mod(clip.phase + 0.5, 1.0)
-    name = f"{clip.name}[mirrored]"
-    return replace(clip, name=name, qpos=mirror.qpos(clip.qpos), qvel=mirror.qvel(clip.qvel), phase=phase)
+    qpos, phase = mirror.qpos(clip.qpos), clip.phase
+    if phase is not None:
+        apart = np.abs(np.mod(phase[:, None] - phase[None] + 0.5, 1.0) - 0.5)  # of the clock, between any two frames
+        shift = {s: np.abs(apart - s).argmin(axis=1) for s in (0.0, 0.5)}
+        error = {s: np.abs(qpos[:, 7:] - clip.qpos[rows, 7:]).mean() for s, rows in shift.items()}
+        phase = np.mod(phase + min(error, key=lambda s: error[s]), 1.0)
+    return replace(clip, name=clip.name + MIRRORED, qpos=qpos, qvel=mirror.qvel(clip.qvel), phase=phase)
 
 
 def foot_positions(qpos: np.ndarray, robot: RobotModel) -> np.ndarray:

@@ -121,9 +121,10 @@ def _spread(values: Sequence[float | None]) -> tuple[float, float] | None:
 
 def alike(rows: Sequence[Row]) -> list[list[Row]]:
     """The rows of policies that differ in nothing but their seeds, together."""
-    groups: dict[tuple[str, str, float], list[Row]] = {}
+    groups: dict[tuple[str, str, str, float], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.subject.source, row.clips.key, row.subject.weight), []).append(row)
+        s = row.subject
+        groups.setdefault((s.recipe, s.prior, row.clips.key, s.weight), []).append(row)
     return list(groups.values())
 
 
@@ -140,12 +141,14 @@ def over_seeds(rows: Sequence[Row]) -> list[Seeds]:
 
 def trained_doses(rows: Sequence[Row]) -> list[Dose]:
     """Policies of one task and one set of clips that learned under different weights of the style reward."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        if row.subject.clips:
-            groups.setdefault((row.subject.source, row.clips.key), []).append(row)
+        if row.subject.styled:
+            groups.setdefault((row.subject.recipe, row.clips.key, row.subject.prior), []).append(row)
     found = []
-    for members in groups.values():
+    for (recipe, key, _), styled in groups.items():
+        off = [r for r in rows if not r.subject.styled and (r.subject.recipe, r.clips.key) == (recipe, key)]
+        members = [*off, *styled]
         weights = sorted({row.subject.weight for row in members})
         if len(weights) > 1:
             at = [[row for row in members if row.subject.weight == w] for w in weights]
@@ -175,8 +178,8 @@ def transports(rows: Sequence[Row], sets: Sequence[ClipSet]) -> list[Transport]:
     for c in sets:
         here = [r for r in rows if r.clips.key == c.key]
         styled, off = ([r for r in here if r.subject.styled == with_prior] for with_prior in (True, False))
-        tasks = {r.subject.source for r in styled}
-        alike = [r for r in off if r.subject.source in tasks]
+        tasks = {r.subject.recipe for r in styled}
+        alike = [r for r in off if r.subject.recipe in tasks]
         means = [_spread([r.measures.cost_of_transport for r in side]) for side in (styled, alike or off)]
         if means[0] and means[1]:
             found.append(Transport(c.name, means[0][0], means[1][0], bool(alike)))

@@ -74,7 +74,7 @@ class Proof:
             "seeds": [asdict(s) for s in self.seeds],
             "dose": [asdict(d) | {"falls": d.falls} for d in self.doses],
             "cost_of_transport": [asdict(t) | {"ratio": t.ratio} for t in self.transport],
-            "switch": [asdict(s) | {"follows": s.follows} for s in self.switches],
+            "switch": [s.as_dict() for s in self.switches],
         }
 
 

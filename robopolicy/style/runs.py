@@ -1,9 +1,12 @@
 """What is judged: the policies of runs, each with the style it was trained on, and what they are to each other."""
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +71,8 @@ class Subject:
         label: Name for tables.
         folder: The run folder.
         source: Name of the task it was trained on.
+        recipe: Hash of the task's settings but for its prior.
+        prior: Hash of the prior's settings but for its weight and clips; empty without a prior.
         task: Its task, with the run's own settings.
         act: Its actions.
         style: None for a task without clips.
@@ -79,6 +84,8 @@ class Subject:
     label: str
     folder: Path
     source: str
+    recipe: str
+    prior: str
     task: Task
     act: Act
     style: Style | None
@@ -122,13 +129,16 @@ def load_subjects(folders: list[Path]) -> tuple[list[Subject], RobotModel]:
             )
         found = styles(task)
         source, seed = str(config.get("task", "")), int(config.get("options", {}).get("seed", 0))
+        recipe, prior = _recipes(config["settings"])
         for style in found:
             clips = load_clip_set(style.name, style.clips, robot, task.control_dt)
             clips = known.setdefault(clips.key, clips)
             name = label if len(found) == 1 else f"{label}: {style.name}"
-            subjects.append(Subject(name, folder, source, task, act, style, clips, task.prior.weight, seed))
+            subjects.append(
+                Subject(name, folder, source, recipe, prior, task, act, style, clips, task.prior.weight, seed)
+            )
         if not found:
-            subjects.append(Subject(label, folder, source, task, act, None, None, 0.0, seed))
+            subjects.append(Subject(label, folder, source, recipe, prior, task, act, None, None, 0.0, seed))
     assert robot is not None
     if not known:
         raise UserError(f"{', '.join(map(str, folders))}: none of these runs has clips, so there is no style to judge")
@@ -140,6 +150,14 @@ def load_subjects(folders: list[Path]) -> tuple[list[Subject], RobotModel]:
 def clip_sets(subjects: list[Subject]) -> list[ClipSet]:
     """The different sets of clips that these policies were trained on, or would have been."""
     return list({s.clips.key: s.clips for s in subjects if s.clips is not None}.values())
+
+
+def _recipes(settings: dict[str, Any]) -> tuple[str, str]:
+    """Hashes of a task's settings without its prior, and of its prior's without what tests of style vary."""
+    prior = {name: value for name, value in settings["prior"].items() if name not in ("weight", "clips", "styles")}
+    task = {name: value for name, value in settings.items() if name != "prior"}
+    hashes = [hashlib.sha256(json.dumps(x, sort_keys=True).encode()).hexdigest()[:12] for x in (task, prior)]
+    return hashes[0], hashes[1] if settings["prior"]["weight"] else ""
 
 
 def _labels(folders: list[Path]) -> list[str]:

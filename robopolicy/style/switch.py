@@ -1,6 +1,7 @@
 """Going from one style to another while walking: does anyone fall, and is the new style there?"""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,12 @@ class Switch:
     @property
     def follows(self) -> bool:
         """Whether under every style the motion is nearest to that style's clips."""
-        return all(int(np.argmin(row)) == k for k, row in enumerate(self.distance))
+        return all(np.isfinite(row[k]) and int(np.argmin(row)) == k for k, row in enumerate(self.distance))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON; a distance is None where everyone had fallen."""
+        distance = [[d if np.isfinite(d) else None for d in row] for row in self.distance]
+        return asdict(self) | {"distance": distance, "follows": self.follows}
 
 
 def switch(subject: Subject, trials: int = 50, seed: int = 0) -> Switch:
@@ -59,7 +65,7 @@ def switch(subject: Subject, trials: int = 50, seed: int = 0) -> Switch:
     spread = replace(task.command, zero=0.0, single=0.0, from_clips=0.0)
     low, high = task.command.bounds(env.device)
     velocity = spread.draw(64 * trials, env.generator)
-    walking = (velocity / torch.maximum(-low, high)).abs().amax(-1) > _MOVING
+    walking = (velocity / torch.maximum(-low, high).clamp(min=1e-6)).abs().amax(-1) > _MOVING
     velocity = velocity[walking][:trials]
     alive = torch.ones(trials, dtype=torch.bool)
     seen: list[list[torch.Tensor]] = [[] for _ in styles]

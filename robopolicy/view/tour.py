@@ -67,7 +67,8 @@ def tour(channels: Sequence[Channel]) -> list[Part]:
             for word, end in (("up", channel.high), ("down", channel.low)):
                 command = rest.copy()
                 command[i] = end
-                parts.append(Part(f"{channel.name} {word}", command))
+                if channel.name != "style" and not channel.name.startswith("style_"):
+                    parts.append(Part(f"{channel.name} {word}", command))
     low, high = np.array([[c.low, c.high] for c in channels]).T
     parts = [Part(p.label, np.clip(p.command, low, high)) for p in parts]
     return [p for p in parts if not np.allclose(p.command, rest)] + [Part("stop", rest)]

@@ -1,7 +1,9 @@
 """What a policy is told: command, style weight, style label."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from small_envs import actions, columns, compiled, quiet
@@ -10,8 +12,12 @@ from robopolicy.env.channels import Channels
 from robopolicy.env.command import Command
 from robopolicy.env.env import Env
 from robopolicy.errors import UserError
+from robopolicy.learn.amp import MotionPrior
+from robopolicy.motion.clip import load_clips
+from robopolicy.motion.gait import Gait, generate
 from robopolicy.motion.prior import Prior
-from robopolicy.motion.reference import Reference, load_reference
+from robopolicy.motion.reference import Reference, load_reference, mirrored
+from robopolicy.robot import load_robot
 from robopolicy.task import Task
 
 STYLES = {"calm": ("walk_forward_0.20", "stand_idle"), "brisk": ("walk_forward_0.40",)}
@@ -171,6 +177,52 @@ def test_the_discriminator_sees_the_clock_of_those_who_walk():
         torch.testing.assert_close(step.motion[:, -2:], expected)
 
 
-def test_the_clock_is_shown_only_with_clips_that_have_one():
-    with pytest.raises(UserError, match=r"see_phase .*look_around"):
-        table(Prior(clips=("walk_forward_0.20", "look_around"), see_phase=True))
+def test_clips_that_walk_need_a_clock_and_clips_that_stand_do_not(tmp_path: Path):
+    walk = load_clips("droid", "walk_forward_0.20")[0]
+    path = tmp_path / "lost.npz"
+    replace(walk, phase=None).save(path)
+    for clips, fine in ((("walk_forward_0.20", "look_around"), True), ((str(path),), False)):
+        task = quiet("droid_walk")
+        task = replace(task, prior=replace(task.prior, clips=clips, see_phase=True, hidden=(8,)))
+        frames = table(task.prior)
+        env = Env(task, 2, reference=frames, nominal=True)
+        if fine:
+            prior = MotionPrior(task.prior, frames, env)
+            every = prior._demo(frames.windows)
+            assert every.isfinite().all()
+            stands = frames.clip[frames.windows] == 1
+            assert not every[stands][:, -2:].any()
+        else:
+            with pytest.raises(UserError, match=r"'lost' walks without a gait phase.*--prior.no-see-phase"):
+                MotionPrior(task.prior, frames, env)
+
+
+def test_a_mirrored_bound_keeps_its_clock():
+    """Left and right do the same at once, where a walk's do so half a cycle apart."""
+    model = load_robot("go2").compile()
+    bound = generate("bound", model, Gait(style="bound", vx=0.3, period=0.48, duty=0.6, step_height=0.05, height=0.3))
+    other = mirrored(bound, model)
+    assert bound.phase is not None
+    assert other.phase is not None
+    np.testing.assert_allclose(other.phase, bound.phase)
+    np.testing.assert_allclose(other.qpos[:, 7:], bound.qpos[:, 7:], atol=1e-6)
+
+
+def test_weights_by_name_hold_for_the_mirrored_clip_too():
+    frames = table(Prior(clips=("turn_left_0.60", "stand_idle"), clip_weights={"turn_left_0.60": 3.0}, mirror=True))
+    rows = frames.draw(20_000, torch.Generator().manual_seed(0))
+    share = torch.bincount(frames.clip[rows], minlength=4) / 20_000
+    assert share.tolist() == pytest.approx([0.375, 0.125, 0.375, 0.125], abs=0.015)
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        ({"styles": {"calm": ("stand_idle",)}}, "prior.styles has 'calm' alone"),
+        ({"styles": {"calm": ("stand_idle",), "brisk": ()}}, "prior.styles.brisk names no clips"),
+    ],
+)
+def test_styles_that_make_no_sense_are_refused(prior: dict, message: str):
+    task = quiet("droid_walk")
+    with pytest.raises(UserError, match=message):
+        replace(task, prior=replace(task.prior, clips=(), **prior)).validate()

@@ -120,7 +120,7 @@ def test_the_contract_tells_of_the_styles():
     assert command.units[3:] == ("1", "1", "1")
     assert command.default == (0, 0, 0, 1, 1, 0)
     assert (command.lower[3:], command.upper[3:]) == ((0, 0, 0), (1, 1, 1))
-    assert command.fill({"vx": 0.2, "style_calm": 0, "style_jaunty": 1}) == (0.2, 0, 0, 1, 0, 1)
+    assert command.fill({"vx": 0.2, "style_jaunty": 1}) == (0.2, 0, 0, 1, 0, 1)
 
 
 def test_the_contract_is_the_environment_s(exported, env):

@@ -26,7 +26,19 @@ def row(weight: float, seed: int = 0, frechet: float | None = 1.0, cost: float =
     style = Style("walks", ("walk_*",))
     task = load_task("go2_trot")
     label = f"{source}{weight}{seed}"
-    subject = Subject(label, Path(label), source, task, lambda obs: torch.zeros(1), style, CLIPS, weight, seed)
+    subject = Subject(
+        label,
+        Path(label),
+        source,
+        source,
+        "p" if weight else "",
+        task,
+        lambda obs: torch.zeros(1),
+        style,
+        CLIPS,
+        weight,
+        seed,
+    )
     measures = Measures(frechet, 0.1, 0.1, 0.1, 0.5, 0.5, cost, 1.0, GAIT)
     return Row(subject, CLIPS, measures, Evaluation(0.1, 0.1, 1.0, 1.0, None, 4, 1.0, 0.0))
 

@@ -1,6 +1,7 @@
 """Changing the style while walking."""
 
 import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ STYLES = {"calm": ("walk_forward_0.20",), "still": ("stand_idle",)}
 def subject(act, **changes) -> Subject:
     task = quiet("droid_walk", **changes)
     task = replace(task, prior=replace(task.prior, clips=(), styles=STYLES))
-    return Subject("run: calm", Path("run"), "droid_walk", task, act, None, None, 0.5, 0)
+    return Subject("run: calm", Path("run"), "droid_walk", "", "", task, act, None, None, 0.5, 0)
 
 
 def stand(obs: Tensor) -> Tensor:
@@ -59,6 +60,8 @@ def test_falls_are_counted_once_and_standing_looks_like_standing(monkeypatch: py
     tipped = switch(subject(lambda obs: torch.full((len(obs), 14), 4.0)), trials=4)
     assert tipped.fell == 4
     assert not np.isfinite(tipped.distance).any()
+    assert not tipped.follows
+    assert json.loads(json.dumps(tipped.as_dict(), allow_nan=False))["distance"] == [[None, None], [None, None]]
 
 
 def test_following_means_nearest_to_its_own_clips():
