@@ -199,8 +199,8 @@ class Task:
                 raise UserError(f"prior.{seen} needs the channels vx, vy, wz; the command has {known}")
         if len(self.command.ranges) < 3 and len(self.channels.names) > len(self.command.ranges):
             raise UserError(
-                f"the command has {len(self.command.ranges)} channels; a style weight or label can only follow three, which "
-                "say whether to move: --prior.no-adjustable, and no prior.styles"
+                f"the command has {len(self.command.ranges)} channels; a style weight or label can only follow three, "
+                "which say whether to move: --prior.no-adjustable, and no prior.styles"
             )
         for name, (low, high) in self.command.ranges.items():
             if low > high:

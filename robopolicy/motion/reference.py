@@ -156,7 +156,7 @@ def build_reference(
 def mirrored(clip: Clip, robot: RobotModel) -> Clip:
     """The clip as a mirror shows it, with the clock that tells of the same feet as before.
 
-    Of a gait that does left what it did right half a cycle before, such as a walk, that is half a cycle on; of one that
+    Of a gait that does left what it did right half a cycle before, as a walk, that is half a cycle on; of one that
     does both at once, such as a bound, it is the same.
 
     Args:
