@@ -194,8 +194,8 @@ def _task_of(path: Path, contract: Contract) -> Task:
         raise UserError(f"{path} does not lie in the folder of its run, and: {error}") from error
     if tuple(task.channels.names) != contract.command.names:
         raise UserError(
-            f"{path} does not lie in the folder of its run, and was trained with other settings than the task has: it is "
-            f"told {', '.join(contract.command.names)}, not {', '.join(task.channels.names)}"
+            f"{path} does not lie in the folder of its run, and was trained with other settings than the task has: it "
+            f"is told {', '.join(contract.command.names)}, not {', '.join(task.channels.names)}"
         )
     return task
 
