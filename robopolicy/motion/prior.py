@@ -48,7 +48,7 @@ class Prior:
     see_command: bool = True
     """Show the command to the discriminator, so that a style must fit what was asked."""
     see_phase: bool = False
-    """Show the gait clock to the discriminator, so that feet must land as the clock says; every clip needs a phase."""
+    """Show the gait clock to the discriminator, so that feet land as it says; clips that walk need a phase."""
     reference_start: float = 0.8
     """Part of the episodes that begin in a clip's state (reference-state initialisation)."""
     warm_start: int = 3000
