@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from robopolicy.errors import UserError
-from robopolicy.motion.unpickle import RefusedPickleError, loads
+from robopolicy.motion.unpickle import RefusedPickleError, loads, shown
 
 
 def npz_fields(path: Path) -> set[str]:
@@ -86,7 +86,7 @@ def numbers(path: Path, data: dict[str, Any], field: str, width: int | None = No
         raise UserError(f"{path}: field {field!r} does not hold frames of numbers")
     try:
         array = np.array(rows, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, MemoryError):
         raise UserError(f"{path}: field {field!r} does not hold frames of numbers, all of one length") from None
     if array.ndim != 2 or (width is not None and array.shape[1] != width):
         wanted = "any" if width is None else width
@@ -105,9 +105,12 @@ def number(path: Path, data: dict[str, Any], field: str) -> float:
     """
     if field not in data:
         raise UserError(f"{path}: field {field!r} is missing; it has: {', '.join(map(str, data)) or 'none'}")
-    value = np.asarray(data[field])
+    value = data[field]
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    value = np.asarray(value if isinstance(value, np.ndarray | np.generic | int | float) else None)
     if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all() or not value.item() > 0:
-        raise UserError(f"{path}: field {field!r} is {data[field]!r}; it must be one positive number")
+        raise UserError(f"{path}: field {field!r} is {shown(data[field])}; it must be one positive number")
     return float(value.item())
 
 

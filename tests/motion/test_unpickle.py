@@ -2,11 +2,14 @@
 
 import builtins
 import collections
+import contextlib
 import operator
 import os
 import pickle
 import re
 import subprocess
+import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -177,6 +180,69 @@ def test_the_same_part_a_billion_times_costs_nothing():
     for _ in range(60):
         nested = [nested, nested]
     assert len(loads(pickle.dumps(nested))) == 2
+
+
+TOWER = b"(" + b")" + b"\x85" * 2_000_000 + b"K\x01"
+"""A mark, the empty tuple inside two million tuples, and a 1: as a key, its hash overruns the stack of C."""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02" + TOWER + b"d.",
+        b"\x80\x02}" + TOWER + b"u.",
+        b"\x80\x02}" + TOWER[1:] + b"s.",
+        b"\x80\x04\x8f" + TOWER + b"\x90.",
+        b"\x80\x04" + TOWER + b"\x91.",
+        b"\x80\x02ccollections\nOrderedDict\n(](" + TOWER[1:] + b"\x86etR.",
+    ],
+    ids=["DICT", "SETITEMS", "SETITEM", "ADDITEMS", "FROZENSET", "OrderedDict"],
+)
+def test_a_key_that_cannot_be_hashed_is_refused_and_kills_nothing(data: bytes, tmp_path: Path):
+    (tmp_path / "x.pkl").write_bytes(data)
+    code = (
+        "import pathlib, sys; from robopolicy.motion.unpickle import RefusedPickleError, loads\n"
+        "try: loads(pathlib.Path(sys.argv[1]).read_bytes())\n"
+        "except RefusedPickleError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.pkl"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert re.match("it holds a (dict with a tuple for a key|set)", done.stdout)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x80\x02Nr" + (10**7).to_bytes(4, "little") + b".", b"\x80\x05\x96" + (10**8).to_bytes(8, "little") + b"."],
+    ids=["LONG_BINPUT", "BYTEARRAY8"],
+)
+def test_a_few_bytes_take_little_memory(data: bytes):
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(RefusedPickleError):
+            loads(data)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_arrays_of_the_same_objects_share_them():
+    kind, content = Call(np.dtype, "O8", state=(3, "|", None, None, None, -1, -1, 63)), [0.5] * 1000
+    rebuild = np.zeros(1).__reduce__()[0]
+    calls = [Call(rebuild, np.ndarray, (0,), b"b", state=(1, (1000,), kind, False, content)) for _ in range(2)]
+    one, other = loads(pickle.dumps(calls))
+    assert one.tolist() == content
+    assert np.shares_memory(one, other)
+
+
+@pytest.mark.parametrize("field", ["fps", "loop_mode"])
+def test_a_message_about_a_hostile_value_is_short(tmp_path: Path, g1, field: str):
+    nested: Any = [1.5, "x"]
+    for _ in range(18):
+        nested = [nested, nested]
+    path = files.mimickit(tmp_path / "x", files.make_motion(), **{field: nested})
+    with pytest.raises(UserError, match=f"{field}.* is a list; it must be") as caught:
+        formats.read(path, g1, layout="mimickit")
+    assert len(str(caught.value)) < 300
 
 
 def test_a_list_that_holds_itself():
