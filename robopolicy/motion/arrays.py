@@ -1,6 +1,7 @@
 """Arrays out of files from outside: ``.npz``, ``.npy`` and pickles, without running anything that they hold."""
 
 import io
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from robopolicy.motion.unpickle import RefusedPickleError, loads, shown
 
 
 def npz_fields(path: Path) -> set[str]:
-    """Names of the fields of an ``.npz``; none if it is no such file."""
+    """Names of the fields of an ``.npz``; none if it is no such file, or a damaged one."""
     if not zipfile.is_zipfile(path):
         return set()
-    with zipfile.ZipFile(path) as archive:
-        return {name.removesuffix(".npy") for name in archive.namelist()}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except Exception:  # a damaged directory raises whatever zipfile's parser likes
+        return set()
 
 
 def read_npz(path: Path) -> dict[str, Any]:
@@ -32,10 +36,12 @@ def read_npz(path: Path) -> dict[str, Any]:
             for name in archive.namelist():
                 try:
                     fields[name.removesuffix(".npy")] = _npy(archive.read(name))
-                except (RefusedPickleError, ValueError) as error:
+                except Exception as error:  # a damaged member raises whatever zlib, zipfile or numpy likes
                     field = name.removesuffix(".npy")
                     raise UserError(f"{path}: field {field!r} is refused: {error}") from error
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except UserError:
+        raise
+    except Exception as error:
         raise UserError(f"{path}: not a readable .npz ({error})") from error
     return fields
 
@@ -48,7 +54,7 @@ def read_npy(path: Path) -> Any:
     """
     try:
         value = _npy(path.read_bytes())
-    except (RefusedPickleError, ValueError, OSError, EOFError) as error:
+    except Exception as error:  # a damaged header raises whatever numpy's parser likes
         raise UserError(f"{path}: refused: {error}") from error
     return value.item() if value.dtype == object and value.ndim == 0 else value
 
@@ -142,6 +148,8 @@ def _npy(data: bytes) -> np.ndarray:
         return npy.read_array(io.BytesIO(data), allow_pickle=False)
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read_header(file)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > len(data):
+        raise ValueError(f"shape {str(shape)[:80]} is more than the file holds")
     if not dtype.hasobject:
         return npy.read_array(io.BytesIO(data), allow_pickle=False)
     array = loads(file.read())

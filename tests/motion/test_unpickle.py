@@ -3,6 +3,7 @@
 import builtins
 import collections
 import contextlib
+import json
 import operator
 import os
 import pickle
@@ -331,3 +332,56 @@ def test_files_that_are_cut_off(tmp_path: Path):
     (tmp_path / "y.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:30])
     with pytest.raises(UserError, match="y.npz: not a readable .npz"):
         read_npz(tmp_path / "y.npz")
+
+
+def npz(path: Path) -> bytes:
+    with path.open("wb") as file:
+        np.savez_compressed(file, fps=30.0, joint_pos=np.random.default_rng(0).normal(size=(9, 3)))
+    return path.read_bytes()
+
+
+def test_an_npz_with_a_damaged_directory_is_of_no_layout(tmp_path: Path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(npz(path).replace(b"PK\x01\x02", b"PK\x01\x07"))
+    assert zipfile.is_zipfile(path)
+    with pytest.raises(UserError, match=r"not robopolicy: not an \.npz"):
+        formats.recognise(path)
+    with pytest.raises(UserError, match=r"x.npz: not a readable \.npz"):
+        read_npz(path)
+
+
+def test_an_npz_with_a_damaged_field(tmp_path: Path):
+    path = tmp_path / "x.npz"
+    whole = bytearray(npz(path))
+    start = whole.index(b"joint_pos.npy") + len("joint_pos.npy") + 20  # behind zip64's sizes
+    whole[start : start + 30] = b"\xff" * 30
+    path.write_bytes(whole)
+    with pytest.raises(UserError, match=r"x.npz: field 'joint_pos' is refused: Error -3"):
+        read_npz(path)
+
+
+def test_an_array_of_more_than_the_file_holds(tmp_path: Path):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (%d, 7), }" % 10**14
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 56
+    (tmp_path / "x.npy").write_bytes(data)
+    with pytest.raises(UserError, match=r"x.npy: refused: shape \(100000000000000, 7\) is more than the file holds"):
+        read_npy(tmp_path / "x.npy")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", data)
+    with pytest.raises(UserError, match=r"field 'a' is refused: shape"):
+        read_npz(tmp_path / "x.npz")
+
+
+def test_json_that_is_nested_without_end_is_of_no_layout(tmp_path: Path):
+    (tmp_path / "x.json").write_text('{"Frames": ' + "[" * 200_000)
+    with pytest.raises(UserError, match=r"not amp_hardware: not JSON \(nested too deeply\).*not deepmimic: not JSON"):
+        formats.recognise(tmp_path / "x.json")
+
+
+def test_json_with_numbers_beyond_floats(tmp_path: Path, go2):
+    frame = [0.0] * 61
+    for data in ({"Frames": [[10**400, *frame[1:]]] * 5, "FrameDuration": 0.02}, {"Frames": [frame] * 5}):
+        text = json.dumps({"FrameDuration": 10**400, **data})
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(UserError, match=r"x.json: Frame"):
+            formats.read(tmp_path / "x.json", go2)
