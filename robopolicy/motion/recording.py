@@ -107,11 +107,8 @@ def to_clip(path: Path, recording: Recording, model: "RobotModel", options: Opti
         UserError: Joints are missing or too many, a quaternion is none or in no known order, frames are too few, or
             angles fit no unit.
     """
-    counts = {len(x) for x in (recording.position, recording.quat, recording.angles)}
-    if len(counts) != 1:
-        raise UserError(f"{path}: its fields have different numbers of frames: {', '.join(map(str, sorted(counts)))}")
-    if min(counts) < FEWEST:
-        raise UserError(f"{path}: has {min(counts)} frames; a motion needs at least {FEWEST}")
+    given = (recording.joint_velocity, recording.base_velocity)
+    same_length(path, recording.position, recording.quat, recording.angles, *given)
     order = joint_order(path, recording.joints, model)
     scale = _radians(path, recording.angles, model, options)
     angles = scale * recording.angles[:, order]
@@ -139,6 +136,19 @@ def to_clip(path: Path, recording: Recording, model: "RobotModel", options: Opti
         robot=model.robot.name,
         source=f"imported from {path.name} ({recording.layout} layout)",
     )
+
+
+def same_length(path: Path, *fields: np.ndarray | None) -> None:
+    """Refuse fields of different numbers of frames, or of too few; None is left out.
+
+    Raises:
+        UserError: They are.
+    """
+    counts = {len(field) for field in fields if field is not None}
+    if len(counts) != 1:
+        raise UserError(f"{path}: its fields have different numbers of frames: {', '.join(map(str, sorted(counts)))}")
+    if min(counts) < FEWEST:
+        raise UserError(f"{path}: has {min(counts)} frames; a motion needs at least {FEWEST}")
 
 
 def joint_order(path: Path, joints: Sequence[str], model: "RobotModel") -> np.ndarray:

@@ -96,8 +96,8 @@ def _one_each(folder: Path, paths: list[Path]) -> None:
         first = found.setdefault(path.stem, path)
         if first.resolve() != path.resolve():
             raise UserError(
-                f"--fix {folder}: {first} and {path} would both be written to {folder / path.stem}.npz; repair them one "
-                "by one"
+                f"--fix {folder}: {first} and {path} would both be written to {folder / path.stem}.npz; repair them "
+                "one by one"
             )
 
 
