@@ -27,6 +27,8 @@ RATE_TOLERANCE = 0.15
 """How far a file's velocities may be from its positions' own rate of change, as a share."""
 SEAM_RATIO = 3.0
 """How many median steps the seam of a loop may be."""
+RATES = (1.0, 10_000.0)
+"""Least and most frames per second that anyone may mean."""
 FEWEST = 4
 """Frames that a motion needs."""
 
@@ -50,8 +52,9 @@ class Options:
     units: str = ""
 
     def __post_init__(self) -> None:
-        if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
-            raise UserError(f"--fps {self.fps}: must be a positive number of frames per second")
+        low, high = RATES
+        if self.fps is not None and not low <= self.fps <= high:
+            raise UserError(f"--fps {self.fps}: must be a positive number of frames per second, {low:g} to {high:g}")
         if self.quat not in ("", *ORDERS):
             raise UserError(f"--quat {self.quat}: unknown order; known: {', '.join(ORDERS)}")
         if self.units not in ("", "rad", "deg"):
