@@ -1,6 +1,7 @@
 """Arrays out of files from outside: ``.npz``, ``.npy`` and pickles, without running anything that they hold."""
 
 import io
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,18 @@ import numpy as np
 from numpy.lib import format as npy
 
 from robopolicy.errors import UserError
-from robopolicy.motion.unpickle import RefusedPickleError, loads
+from robopolicy.motion.unpickle import RefusedPickleError, loads, shown
 
 
 def npz_fields(path: Path) -> set[str]:
-    """Names of the fields of an ``.npz``; none if it is no such file."""
+    """Names of the fields of an ``.npz``; none if it is no such file, or a damaged one."""
     if not zipfile.is_zipfile(path):
         return set()
-    with zipfile.ZipFile(path) as archive:
-        return {name.removesuffix(".npy") for name in archive.namelist()}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except Exception:  # a damaged directory raises whatever zipfile's parser likes
+        return set()
 
 
 def read_npz(path: Path) -> dict[str, Any]:
@@ -32,10 +36,12 @@ def read_npz(path: Path) -> dict[str, Any]:
             for name in archive.namelist():
                 try:
                     fields[name.removesuffix(".npy")] = _npy(archive.read(name))
-                except (RefusedPickleError, ValueError) as error:
+                except Exception as error:  # a damaged member raises whatever zlib, zipfile or numpy likes
                     field = name.removesuffix(".npy")
                     raise UserError(f"{path}: field {field!r} is refused: {error}") from error
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except UserError:
+        raise
+    except Exception as error:
         raise UserError(f"{path}: not a readable .npz ({error})") from error
     return fields
 
@@ -48,7 +54,7 @@ def read_npy(path: Path) -> Any:
     """
     try:
         value = _npy(path.read_bytes())
-    except (RefusedPickleError, ValueError, OSError, EOFError) as error:
+    except Exception as error:  # a damaged header raises whatever numpy's parser likes
         raise UserError(f"{path}: refused: {error}") from error
     return value.item() if value.dtype == object and value.ndim == 0 else value
 
@@ -86,7 +92,7 @@ def numbers(path: Path, data: dict[str, Any], field: str, width: int | None = No
         raise UserError(f"{path}: field {field!r} does not hold frames of numbers")
     try:
         array = np.array(rows, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, MemoryError):
         raise UserError(f"{path}: field {field!r} does not hold frames of numbers, all of one length") from None
     if array.ndim != 2 or (width is not None and array.shape[1] != width):
         wanted = "any" if width is None else width
@@ -105,9 +111,12 @@ def number(path: Path, data: dict[str, Any], field: str) -> float:
     """
     if field not in data:
         raise UserError(f"{path}: field {field!r} is missing; it has: {', '.join(map(str, data)) or 'none'}")
-    value = np.asarray(data[field])
+    value = data[field]
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+    value = np.asarray(value if isinstance(value, np.ndarray | np.generic | int | float) else None)
     if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all() or not value.item() > 0:
-        raise UserError(f"{path}: field {field!r} is {data[field]!r}; it must be one positive number")
+        raise UserError(f"{path}: field {field!r} is {shown(data[field])}; it must be one positive number")
     return float(value.item())
 
 
@@ -139,6 +148,8 @@ def _npy(data: bytes) -> np.ndarray:
         return npy.read_array(io.BytesIO(data), allow_pickle=False)
     read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read_header(file)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > len(data):
+        raise ValueError(f"shape {str(shape)[:80]} is more than the file holds")
     if not dtype.hasobject:
         return npy.read_array(io.BytesIO(data), allow_pickle=False)
     array = loads(file.read())

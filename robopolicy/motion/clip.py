@@ -121,9 +121,11 @@ class Clip:
         """Write the clip file; an earlier file of that name stays whole if anything goes wrong.
 
         Raises:
-            UserError: The file cannot be written.
+            UserError: The name does not end in .npz, or the file cannot be written.
         """
         path = Path(path)
+        if path.suffix != ".npz":
+            raise UserError(f"cannot write {path}: a clip ends in .npz")
         arrays: dict[str, Any] = {
             "fps": np.float64(self.fps),
             "joint_names": np.array(self.joint_names, dtype=np.str_),
@@ -473,8 +475,11 @@ def _scalar(path: Path, fields: dict[str, np.ndarray], field: str, kind: type):
     value = fields[field]
     if value.size != 1:
         raise UserError(f"{path}: field {field!r} must be one value; its shape is {value.shape}")
+    content = value.reshape(()).item()
+    if kind is bool and content not in (0, 1):  # the text "False" and NaN are true to Python
+        raise UserError(f"{path}: field {field!r} is {content!r}; it must be true or false, 1 or 0")
     try:
-        return kind(value.reshape(()).item())
+        return kind(content)
     except (TypeError, ValueError):
         raise UserError(f"{path}: field {field!r} is {value!r}, not a {kind.__name__}") from None
 

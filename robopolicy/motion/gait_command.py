@@ -44,8 +44,6 @@ def make_gait(robot: str, output: Path, style: str | None, numbers: dict[str, fl
     from robopolicy.motion.commands import summary
     from robopolicy.robot import load_robot
 
-    if output.suffix != ".npz":
-        raise UserError(f"--output {output}: a clip ends in .npz")
     model = load_robot(robot).compile()
     given = {name: value for name, value in numbers.items() if value is not None}
     _sensible(given)

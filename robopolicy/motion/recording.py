@@ -27,6 +27,8 @@ RATE_TOLERANCE = 0.15
 """How far a file's velocities may be from its positions' own rate of change, as a share."""
 SEAM_RATIO = 3.0
 """How many median steps the seam of a loop may be."""
+RATES = (1.0, 10_000.0)
+"""Least and most frames per second that anyone may mean."""
 FEWEST = 4
 """Frames that a motion needs."""
 
@@ -50,8 +52,9 @@ class Options:
     units: str = ""
 
     def __post_init__(self) -> None:
-        if self.fps is not None and not (np.isfinite(self.fps) and self.fps > 0):
-            raise UserError(f"--fps {self.fps}: must be a positive number of frames per second")
+        low, high = RATES
+        if self.fps is not None and not low <= self.fps <= high:
+            raise UserError(f"--fps {self.fps}: must be a positive number of frames per second, {low:g} to {high:g}")
         if self.quat not in ("", *ORDERS):
             raise UserError(f"--quat {self.quat}: unknown order; known: {', '.join(ORDERS)}")
         if self.units not in ("", "rad", "deg"):
@@ -107,11 +110,8 @@ def to_clip(path: Path, recording: Recording, model: "RobotModel", options: Opti
         UserError: Joints are missing or too many, a quaternion is none or in no known order, frames are too few, or
             angles fit no unit.
     """
-    counts = {len(x) for x in (recording.position, recording.quat, recording.angles)}
-    if len(counts) != 1:
-        raise UserError(f"{path}: its fields have different numbers of frames: {', '.join(map(str, sorted(counts)))}")
-    if min(counts) < FEWEST:
-        raise UserError(f"{path}: has {min(counts)} frames; a motion needs at least {FEWEST}")
+    given = (recording.joint_velocity, recording.base_velocity)
+    same_length(path, recording.position, recording.quat, recording.angles, *given)
     order = joint_order(path, recording.joints, model)
     scale = _radians(path, recording.angles, model, options)
     angles = scale * recording.angles[:, order]
@@ -139,6 +139,19 @@ def to_clip(path: Path, recording: Recording, model: "RobotModel", options: Opti
         robot=model.robot.name,
         source=f"imported from {path.name} ({recording.layout} layout)",
     )
+
+
+def same_length(path: Path, *fields: np.ndarray | None) -> None:
+    """Refuse fields of different numbers of frames, or of too few; None is left out.
+
+    Raises:
+        UserError: They are.
+    """
+    counts = {len(field) for field in fields if field is not None}
+    if len(counts) != 1:
+        raise UserError(f"{path}: its fields have different numbers of frames: {', '.join(map(str, sorted(counts)))}")
+    if min(counts) < FEWEST:
+        raise UserError(f"{path}: has {min(counts)} frames; a motion needs at least {FEWEST}")
 
 
 def joint_order(path: Path, joints: Sequence[str], model: "RobotModel") -> np.ndarray:

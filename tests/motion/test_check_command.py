@@ -66,6 +66,15 @@ def test_fix_of_several_goes_into_a_folder(sunk, tmp_path, capsys):
     assert [p.name for p in (tmp_path / "fixed").iterdir()] == ["sunk.npz"]  # a clean one needs no copy
 
 
+def test_clips_of_one_name_are_not_repaired_into_one(sunk, tmp_path, capsys):
+    other = tmp_path / "other" / "sunk.npz"
+    Clip.load(sunk).save(other)
+    command = ["clip", "check", str(sunk), str(other), "--robot", "droid", "--fix", str(tmp_path / "fixed")]
+    assert main(command) == 2
+    assert f"{sunk} and {other} would both be written to {tmp_path / 'fixed' / 'sunk'}.npz" in capsys.readouterr().err
+    assert not (tmp_path / "fixed").exists()
+
+
 def test_what_stays_is_said_and_the_status_is_1(tmp_path, capsys):
     walk = load_clips("droid", "walk_forward_0.30")[0]
     dataclasses.replace(walk, fps=100.0, qvel=2 * walk.qvel).save(tmp_path / "fast.npz")

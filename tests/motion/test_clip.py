@@ -89,6 +89,27 @@ def test_every_broken_field_is_named(tmp_path, changes, words):
         assert word in message
 
 
+@pytest.mark.parametrize("value", ["False", "no", np.nan, 0.5, 2])
+def test_loop_is_true_or_false(tmp_path, arc, value):
+    arc.save(tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as data:
+        fields = dict(data)
+    for loop, read in ((np.bool_(False), False), (0, False), (1.0, True), (value, None)):
+        fields["loop"] = np.array(loop)
+        np.savez(tmp_path / "x.npz", **fields)
+        if read is not None:
+            assert Clip.load(tmp_path / "x.npz").loop is read
+    with pytest.raises(UserError, match=r"x.npz: field 'loop' is .*; it must be true or false"):
+        Clip.load(tmp_path / "x.npz")
+
+
+def test_a_clip_is_saved_as_npz_only(tmp_path, arc):
+    (tmp_path / "walk.mp4").write_bytes(b"mine")
+    with pytest.raises(UserError, match=r"cannot write .*walk.mp4: a clip ends in .npz"):
+        arc.save(tmp_path / "walk.mp4")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("walk.mp4", b"mine")]
+
+
 def test_files_that_are_no_clips(tmp_path):
     (tmp_path / "text.npz").write_text("hello")
     good = write(tmp_path / "good.npz").read_bytes()

@@ -7,7 +7,9 @@ import pytest
 
 from robopolicy.errors import UserError
 from robopolicy.motion.check import check, contact_speed, spans
+from robopolicy.motion.check.verdict import verdict
 from robopolicy.motion.clip import Clip, load_clips, velocities
+from robopolicy.motion.fix import fix
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +115,33 @@ def test_joint_limit(walk, droid):
 
 
 def test_joint_speed(walk, droid):
+    """To and fro on a ramp of 1.2 times the motor's speed; the stored velocities are not asked."""
+    joint = droid.joint_names.index("head_yaw")
+    step = 1.2 * droid.velocity_limit[joint] / walk.fps
     qpos = walk.qpos.copy()
-    qpos[40, 7 + droid.joint_names.index("head_yaw")] += 0.4
-    defect = kinds(changed(walk, qpos), droid)["joint speed"]
-    assert "head_yaw" in defect.detail
-    assert set(defect.frames) == {39, 41}
+    qpos[40:47, 7 + joint] += step * np.array([0, 1, 2, 3, 2, 1, 0])
+    for clip in (changed(walk, qpos), dataclasses.replace(walk, qpos=qpos)):
+        found = kinds(clip, droid)
+        assert "jump" not in found
+        assert "head_yaw" in found["joint speed"].detail
+        assert set(found["joint speed"].frames) == {41, 42, 44, 45}
+
+
+@pytest.mark.parametrize("damage", ["a row of velocities", "a frame out of place"])
+def test_what_can_be_repaired_is_no_reason_for_a_calmer_motion(walk, droid, damage):
+    """Motors follow positions: one corrupt row of qvel, or one frame out of place, asks nothing of them."""
+    clip = dataclasses.replace(walk, qpos=walk.qpos.copy(), qvel=walk.qvel.copy())
+    if damage == "a row of velocities":
+        clip.qvel[20] = 1000.0
+        kind = "velocity"
+    else:
+        clip.qpos[20, 7 + droid.joint_names.index("head_pitch")] += 0.6
+        kind = "jump"
+    found = check(clip, droid)
+    assert kind in {defect.kind for defect in found}
+    assert ("joint speed" in {defect.kind for defect in found}) == (kind == "jump")
+    assert verdict(found).startswith("repair with --fix")
+    assert check(fix(clip, droid).clip, droid) == []
 
 
 def test_foot_sliding(walk, droid):

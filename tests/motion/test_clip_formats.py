@@ -71,7 +71,8 @@ def test_our_own_files_are_a_layout_too(tmp_path, droid):
     from robopolicy.motion.clip import load_clips
 
     clip = load_clips("droid", "stand_idle")[0]
-    clip.save(tmp_path / "mine.dat")
+    clip.save(tmp_path / "mine.npz")
+    (tmp_path / "mine.npz").rename(tmp_path / "mine.dat")
     assert formats.read(tmp_path / "mine.dat", droid).content_hash() == clip.content_hash()
 
 

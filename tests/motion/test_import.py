@@ -88,6 +88,8 @@ def test_what_was_settled_is_said(tmp_path, capsys, data_dir):
         (("--layout", "nope"), "unknown layout 'nope'; known: amp_hardware"),
         (("--quat", "zyxw"), "--quat zyxw: unknown order; known: wxyz, xyzw"),
         (("--fps", "0"), "--fps 0.0: must be a positive number"),
+        (("--fps", "1e-9"), "--fps 1e-09: must be a positive number of frames per second, 1 to 10000"),
+        (("--fps", "nan"), "--fps nan: must be"),
         (("--units", "grad"), "--units grad: unknown"),
         (("--layout", "gmr"), "x.csv: is not of layout gmr: not a pickle"),
         (("--quat", "xyzw", "--robot", "droid"), "is no motion of robot 'droid'"),

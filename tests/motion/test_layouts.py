@@ -261,6 +261,33 @@ def test_beyondmimics_bodies_that_fit_no_order(tmp_path, g1, bare):
         formats.read(path, g1)
 
 
+def test_beyondmimics_bodies_must_be_numbers(tmp_path, g1, bare):
+    """One NaN passes every comparison of the bodies' distances."""
+    motion = make_motion()
+    places, _ = files.body_places(motion, bare)
+    places[0, 5, 1] = np.nan
+    path = files.beyondmimic(tmp_path / "x.npz", motion, bare, body_pos_w=places)
+    with pytest.raises(UserError, match=r"field 'body_pos_w' has NaN or infinity in 1 frames, first in frame 0"):
+        formats.read(path, g1)
+
+
+@pytest.mark.parametrize("field", ["joint_pos", "joint_vel", "body_lin_vel_w"])
+@pytest.mark.parametrize("frames", [59, 0])
+def test_fields_of_another_length(tmp_path, g1, bare, field, frames):
+    width = (30, 3) if field == "body_lin_vel_w" else (29,)
+    path = files.beyondmimic(tmp_path / "x.npz", make_motion(), bare, **{field: np.zeros((frames, *width))})
+    with pytest.raises(UserError, match=f"its fields have different numbers of frames: {frames}, 60"):
+        formats.read(path, g1)
+
+
+def test_no_frames_at_all(tmp_path, g1):
+    empty = {"joint_pos": (29,), "joint_vel": (29,), "body_pos_w": (3, 3), "body_quat_w": (3, 4)}
+    arrays: dict[str, Any] = {field: np.zeros((0, *shape)) for field, shape in empty.items()}
+    np.savez(tmp_path / "x.npz", fps=30, **arrays)
+    with pytest.raises(UserError, match=r"x.npz: has 0 frames; a motion needs at least 4"):
+        formats.read(tmp_path / "x.npz", g1)
+
+
 @pytest.mark.parametrize("layout", ["amp_rsl_rl", "isaaclab", "loco_mujoco"])
 def test_named_joints_that_are_missing_or_too_many(tmp_path, g1, droid, bare, layout):
     motion, path = make_motion(), tmp_path / "x"

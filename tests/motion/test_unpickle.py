@@ -2,11 +2,15 @@
 
 import builtins
 import collections
+import contextlib
+import json
 import operator
 import os
 import pickle
 import re
 import subprocess
+import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -179,6 +183,69 @@ def test_the_same_part_a_billion_times_costs_nothing():
     assert len(loads(pickle.dumps(nested))) == 2
 
 
+TOWER = b"(" + b")" + b"\x85" * 2_000_000 + b"K\x01"
+"""A mark, the empty tuple inside two million tuples, and a 1: as a key, its hash overruns the stack of C."""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02" + TOWER + b"d.",
+        b"\x80\x02}" + TOWER + b"u.",
+        b"\x80\x02}" + TOWER[1:] + b"s.",
+        b"\x80\x04\x8f" + TOWER + b"\x90.",
+        b"\x80\x04" + TOWER + b"\x91.",
+        b"\x80\x02ccollections\nOrderedDict\n(](" + TOWER[1:] + b"\x86etR.",
+    ],
+    ids=["DICT", "SETITEMS", "SETITEM", "ADDITEMS", "FROZENSET", "OrderedDict"],
+)
+def test_a_key_that_cannot_be_hashed_is_refused_and_kills_nothing(data: bytes, tmp_path: Path):
+    (tmp_path / "x.pkl").write_bytes(data)
+    code = (
+        "import pathlib, sys; from robopolicy.motion.unpickle import RefusedPickleError, loads\n"
+        "try: loads(pathlib.Path(sys.argv[1]).read_bytes())\n"
+        "except RefusedPickleError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x.pkl"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert re.match("it holds a (dict with a tuple for a key|set)", done.stdout)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x80\x02Nr" + (10**7).to_bytes(4, "little") + b".", b"\x80\x05\x96" + (10**8).to_bytes(8, "little") + b"."],
+    ids=["LONG_BINPUT", "BYTEARRAY8"],
+)
+def test_a_few_bytes_take_little_memory(data: bytes):
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(RefusedPickleError):
+            loads(data)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_arrays_of_the_same_objects_share_them():
+    kind, content = Call(np.dtype, "O8", state=(3, "|", None, None, None, -1, -1, 63)), [0.5] * 1000
+    rebuild = np.zeros(1).__reduce__()[0]
+    calls = [Call(rebuild, np.ndarray, (0,), b"b", state=(1, (1000,), kind, False, content)) for _ in range(2)]
+    one, other = loads(pickle.dumps(calls))
+    assert one.tolist() == content
+    assert np.shares_memory(one, other)
+
+
+@pytest.mark.parametrize("field", ["fps", "loop_mode"])
+def test_a_message_about_a_hostile_value_is_short(tmp_path: Path, g1, field: str):
+    nested: Any = [1.5, "x"]
+    for _ in range(18):
+        nested = [nested, nested]
+    path = files.mimickit(tmp_path / "x", files.make_motion(), **{field: nested})
+    with pytest.raises(UserError, match=f"{field}.* is a list; it must be") as caught:
+        formats.read(path, g1, layout="mimickit")
+    assert len(str(caught.value)) < 300
+
+
 def test_a_list_that_holds_itself():
     ring: list = [None]
     ring[0] = ring
@@ -265,3 +332,56 @@ def test_files_that_are_cut_off(tmp_path: Path):
     (tmp_path / "y.npz").write_bytes((tmp_path / "x.npz").read_bytes()[:30])
     with pytest.raises(UserError, match="y.npz: not a readable .npz"):
         read_npz(tmp_path / "y.npz")
+
+
+def npz(path: Path) -> bytes:
+    with path.open("wb") as file:
+        np.savez_compressed(file, fps=30.0, joint_pos=np.random.default_rng(0).normal(size=(9, 3)))
+    return path.read_bytes()
+
+
+def test_an_npz_with_a_damaged_directory_is_of_no_layout(tmp_path: Path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(npz(path).replace(b"PK\x01\x02", b"PK\x01\x07"))
+    assert zipfile.is_zipfile(path)
+    with pytest.raises(UserError, match=r"not robopolicy: not an \.npz"):
+        formats.recognise(path)
+    with pytest.raises(UserError, match=r"x.npz: not a readable \.npz"):
+        read_npz(path)
+
+
+def test_an_npz_with_a_damaged_field(tmp_path: Path):
+    path = tmp_path / "x.npz"
+    whole = bytearray(npz(path))
+    start = whole.index(b"joint_pos.npy") + len("joint_pos.npy") + 20  # behind zip64's sizes
+    whole[start : start + 30] = b"\xff" * 30
+    path.write_bytes(whole)
+    with pytest.raises(UserError, match=r"x.npz: field 'joint_pos' is refused: Error -3"):
+        read_npz(path)
+
+
+def test_an_array_of_more_than_the_file_holds(tmp_path: Path):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (%d, 7), }" % 10**14
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 56
+    (tmp_path / "x.npy").write_bytes(data)
+    with pytest.raises(UserError, match=r"x.npy: refused: shape \(100000000000000, 7\) is more than the file holds"):
+        read_npy(tmp_path / "x.npy")
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", data)
+    with pytest.raises(UserError, match=r"field 'a' is refused: shape"):
+        read_npz(tmp_path / "x.npz")
+
+
+def test_json_that_is_nested_without_end_is_of_no_layout(tmp_path: Path):
+    (tmp_path / "x.json").write_text('{"Frames": ' + "[" * 200_000)
+    with pytest.raises(UserError, match=r"not amp_hardware: not JSON \(nested too deeply\).*not deepmimic: not JSON"):
+        formats.recognise(tmp_path / "x.json")
+
+
+def test_json_with_numbers_beyond_floats(tmp_path: Path, go2):
+    frame = [0.0] * 61
+    for data in ({"Frames": [[10**400, *frame[1:]]] * 5, "FrameDuration": 0.02}, {"Frames": [frame] * 5}):
+        text = json.dumps({"FrameDuration": 10**400, **data})
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(UserError, match=r"x.json: Frame"):
+            formats.read(tmp_path / "x.json", go2)

@@ -29,7 +29,7 @@ def check_clips(files: "Sequence[str | Path]", robot: str, fix: str | Path | Non
         Exit status: 0 if every clip is clean (after ``fix``, if given), 1 if not.
 
     Raises:
-        UserError: A file is unreadable, or for another robot.
+        UserError: A file is unreadable, or for another robot, or two would be repaired into one.
     """
     from robopolicy.robot import load_robot
 
@@ -38,6 +38,8 @@ def check_clips(files: "Sequence[str | Path]", robot: str, fix: str | Path | Non
     output = None if fix is None else Path(fix)
     if output is not None and output.suffix == ".npz" and len(paths) > 1:
         raise UserError(f"--fix {output}: there are {len(paths)} clips; name a folder to write them into")
+    if output is not None and output.suffix != ".npz":
+        _one_each(output, paths)
     clips = [Clip.load(path, strict=False).for_robot(model) for path in paths]
     results = []
     for path, clip in zip(paths, clips, strict=True):
@@ -85,6 +87,18 @@ def _fix(clip: Clip, model: "RobotModel", output: Path) -> dict[str, Any]:
         "changes": repair.changes,
         **_judge(repair.left, fixed=True),
     }
+
+
+def _one_each(folder: Path, paths: list[Path]) -> None:
+    """Refuse different clips of one name, which would overwrite each other."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        first = found.setdefault(path.stem, path)
+        if first.resolve() != path.resolve():
+            raise UserError(
+                f"--fix {folder}: {first} and {path} would both be written to {folder / path.stem}.npz; repair them "
+                "one by one"
+            )
 
 
 def _paths(file: str | Path, model: "RobotModel") -> list[Path]:

@@ -28,6 +28,8 @@ NOT_FIXED = {
     "self-collision": "retarget it with the limbs further apart, or change the keyframes",
 }
 """What to do about kinds that ``--fix`` does not touch."""
+LEAPS = {"jump", "duplicated frames", "loop seam"}
+"""Kinds that ``--fix`` takes away, and with them the speed of the joints there."""
 AFTER_FIX = {
     "not a number": "the gap is too long to be filled: cut it out, or record again",
     "jump": "cut the clip there, or record again",
@@ -51,7 +53,9 @@ def verdict(defects: list[Defect], fixed: bool = False) -> str:
         return "usable for training"
     kinds = list(dict.fromkeys(defect.kind for defect in defects))
     meaning = "; ".join(f"{kind}: {MEANING[kind]}" for kind in kinds)
-    lasting = [kind for kind in kinds if fixed or kind in NOT_FIXED]
+    leap = {frame + offset for d in defects if d.kind in LEAPS for frame in d.frames for offset in (-1, 0, 1)}
+    stays = {d.kind for d in defects if d.kind != "joint speed" or not leap.issuperset(d.frames)}
+    lasting = [kind for kind in kinds if fixed or (kind in NOT_FIXED and kind in stays)]
     if not lasting:
         return f"repair with --fix OUTPUT.npz ({meaning})"
     other = "record again"

@@ -46,6 +46,8 @@ POSITION, QUATERNION, ANGLES = slice(0, 3), slice(3, 7), slice(7, 19)
 LINEAR, SPEEDS = slice(31, 34), slice(37, 49)
 RATE_TOLERANCE = 0.15
 """How far the velocity columns may be from the positions' own rate of change, as a share."""
+MOST_SECONDS = 1e6
+"""No frame lasts as long [s]."""
 
 
 class FrameRateWarning(UserWarning):
@@ -104,7 +106,10 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
 def _parse(path: Path) -> Any:
     if not starts_with(path, b"{", b" ", b"\n", b"\r", b"\t"):  # spares the reading of a large file of another kind
         raise ValueError("does not begin with a brace")
-    return json.loads(path.read_bytes().decode("utf-8", errors="strict"))
+    try:
+        return json.loads(path.read_bytes().decode("utf-8", errors="strict"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _order(path: Path, model: "RobotModel") -> np.ndarray:
@@ -126,7 +131,7 @@ def _frames(path: Path, data: dict) -> np.ndarray:
             raise UserError(f"{path}: frame {k} has {columns} columns, not {COLUMNS}")
     try:
         frames = np.array(data["Frames"], dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: Frames holds something that is not a number ({error})") from None
     bad = np.flatnonzero(~np.isfinite(frames).all(axis=1))
     if len(bad):
@@ -138,7 +143,7 @@ def _frames(path: Path, data: dict) -> np.ndarray:
 
 def _frame_duration(path: Path, data: dict) -> float:
     duration = data.get("FrameDuration")
-    if not isinstance(duration, int | float) or not np.isfinite(duration) or duration <= 0:
+    if not isinstance(duration, int | float) or not 0 < duration < MOST_SECONDS:
         raise UserError(f"{path}: FrameDuration is {duration!r}; it must be a positive number of seconds")
     return float(duration)
 

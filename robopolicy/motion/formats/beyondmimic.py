@@ -19,7 +19,7 @@ from robopolicy.motion.clip import Clip
 from robopolicy.motion.feet import full_qpos
 from robopolicy.motion.formats.isaaclab import body
 from robopolicy.motion.quat_order import ORDERS
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, joint_order, note, to_clip, unit
+from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, joint_order, note, same_length, to_clip, unit
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -52,12 +52,17 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     data = read_npz(path)
     angles = numbers(path, data, "joint_pos")
     position, quat = body(path, data, "body_pos_w", 0, 3), body(path, data, "body_quat_w", 0, 4)
+    same_length(path, position, quat, angles)
     wxyz = unit(path, quat)[:, ORDERS[options.quat or "wxyz"]]
     if "joint_names" in data:
         joints = names(path, data, "joint_names")
         angles = numbers(path, data, "joint_pos", len(joints))
     else:
-        joints = _order(path, np.concatenate([position, wxyz, angles], axis=1), data["body_pos_w"], model)
+        bodies = data["body_pos_w"]
+        bodies = numbers(path, {"body_pos_w": bodies.reshape(len(bodies), bodies.shape[1] * 3)}, "body_pos_w").reshape(
+            bodies.shape
+        )
+        joints = _order(path, np.concatenate([position, wxyz, angles], axis=1), bodies, model)
     recording = Recording(
         layout="beyondmimic",
         fps=options.fps or number(path, data, "fps"),

@@ -94,7 +94,10 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
 def _parse(path: Path) -> Any:
     if not starts_with(path, b"{", b" ", b"\n", b"\r", b"\t", b"\xef\xbb\xbf"):
         raise ValueError("does not begin with a brace")
-    return json.loads(path.read_bytes().decode("utf-8-sig", errors="strict"))
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig", errors="strict"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _z_up(path: Path, position: np.ndarray, quat: np.ndarray, model: "RobotModel") -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from robopolicy.motion.arrays import number, numbers, read_pickle, starts_with
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.pose import quat_exp
 from robopolicy.motion.recording import AS_WRITTEN, SETTLED, Options, Recording, robot_joints, to_clip
+from robopolicy.motion.unpickle import shown
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -49,8 +50,8 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     frames = numbers(path, data, "frames")
     if frames.shape[1] < 7:
         raise UserError(f"{path}: frames have {frames.shape[1]} columns; they need 6 for the base, and joints")
-    if data["loop_mode"] not in (0, 1):
-        raise UserError(f"{path}: loop_mode is {data['loop_mode']!r}; it must be 0 (clamp) or 1 (wrap)")
+    if not isinstance(data["loop_mode"], int | float | np.number) or data["loop_mode"] not in (0, 1):
+        raise UserError(f"{path}: loop_mode is {shown(data['loop_mode'])}; it must be 0 (clamp) or 1 (wrap)")
     recording = Recording(
         layout="mimickit",
         fps=options.fps or number(path, data, "fps"),

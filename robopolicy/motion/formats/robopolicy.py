@@ -1,10 +1,10 @@
 """Our own clip files."""
 
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robopolicy.errors import UserError
+from robopolicy.motion.arrays import npz_fields
 from robopolicy.motion.clip import REQUIRED, Clip
 from robopolicy.motion.recording import AS_WRITTEN, Options
 
@@ -16,10 +16,9 @@ LAYOUT = "npz with fps, joint_names, qpos (K, 7 + J), qvel (K, 6 + J), loop"
 
 def mismatch(path: Path) -> str:
     """Why the file is not one of ours; empty if it is."""
-    if not zipfile.is_zipfile(path):
+    fields = npz_fields(path)
+    if not fields:
         return "not an .npz"
-    with zipfile.ZipFile(path) as archive:
-        fields = {name.removesuffix(".npy") for name in archive.namelist()}
     missing = [field for field in REQUIRED if field not in fields]
     return f"no field {', '.join(missing)}" if missing else ""
 
