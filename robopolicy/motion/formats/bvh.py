@@ -52,7 +52,7 @@ def mismatch(path: Path) -> str:
 
 
 def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip:
-    """The file's motion retargeted to the robot, its feet locked to the ground.
+    """The file's motion retargeted to the robot, its feet as they come: not locked.
 
     Raises:
         UserError: The file is broken (the message has the line), its joints or the robot cannot be matched, or an
