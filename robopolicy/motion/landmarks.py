@@ -30,6 +30,7 @@ class Landmarks:
         arms: Directions of the upper arms and forearms, left then right, unit vectors in the world; or None. Shape
             (K, 2, 2, 3).
         loop: The motion goes on from its last frame to its first.
+        phase: Gait phase in [0, 1), or None where there is none. Shape (K,).
         source: Where it comes from, for people.
     """
 
@@ -47,6 +48,7 @@ class Landmarks:
     head: np.ndarray | None = None
     arms: np.ndarray | None = None
     loop: bool = False
+    phase: np.ndarray | None = None
     source: str = ""
 
     def __len__(self) -> int:

@@ -99,6 +99,7 @@ def to_robot(landmarks: Landmarks, model: "RobotModel", mapping: Mapping | None 
         qpos=qpos,
         qvel=velocities(qpos, landmarks.fps, cycle),
         loop=landmarks.loop,
+        phase=landmarks.phase,
         robot=model.robot.name,
         source=f"{landmarks.source}; retargeted",
     )

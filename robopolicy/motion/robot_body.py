@@ -122,6 +122,7 @@ class RobotBody:
             head=self._landmark_turn(turns, self.head),
             arms=arms,
             loop=clip.loop,
+            phase=clip.phase,
             source=f"{clip.source or clip.name}, of robot {model.robot.name}",
         )
 

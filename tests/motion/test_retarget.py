@@ -301,6 +301,8 @@ def test_the_droids_walk_on_g1(droid, g1):
     measure(g1, back)
     knees = back.qpos[:, 7 + g1.joint_names.index("left_knee_joint")]
     assert (knees > 0).all()
+    assert clip.phase is not None
+    np.testing.assert_array_equal(back.phase, clip.phase)
 
 
 @pytest.mark.parametrize("name", ["walk", "dance", "wave", "high5", "jumpjack"])
