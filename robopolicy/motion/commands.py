@@ -98,7 +98,14 @@ def _settle(clip: Clip, model: "RobotModel", lock: bool | None) -> Clip:
     return locked
 
 
-def retarget_file(file: str | Path, source: str, robot: str, output: str | Path) -> Clip:
+def retarget_file(
+    file: str | Path,
+    source: str,
+    robot: str,
+    output: str | Path,
+    layout: str = "",
+    options: Options = AS_WRITTEN,
+) -> Clip:
     """Carry a robot's motion over to another robot, write it as a clip, and say what is wrong with it.
 
     Args:
@@ -106,6 +113,8 @@ def retarget_file(file: str | Path, source: str, robot: str, output: str | Path)
         source: Name or path of the robot that the motion is of.
         robot: Name or path of the robot that it is for.
         output: The ``.npz`` to write.
+        layout: The file's layout; by default recognised.
+        options: What the file does not say.
 
     Returns:
         The clip.
@@ -121,7 +130,7 @@ def retarget_file(file: str | Path, source: str, robot: str, output: str | Path)
     mover, model = _compile(source), _compile(robot)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        motion, what = _read(_path(file, mover), mover, "", AS_WRITTEN)
+        motion, what = _read(_path(file, mover), mover, layout, options)
     for warning in caught:
         print(f"{'note' if issubclass(warning.category, ImportNote) else 'warning'}: {warning.message}")
     clip, locked = lock_feet_report(to_robot(RobotBody(mover).landmarks(motion), model), model)

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import layout_files as files
 import mujoco
 import numpy as np
 import pytest
@@ -324,6 +325,20 @@ def test_retarget_from_the_command_line(tmp_path, capsys):
     assert main(argv[:-1] + [str(tmp_path / "y.npz")]) == 2
     assert "has 2 legs, robot 'go2' has 4" in capsys.readouterr().err
     assert not (tmp_path / "y.npz").exists()
+
+
+def test_retarget_takes_what_the_file_does_not_say(tmp_path, capsys):
+    path, out = files.csv(tmp_path / "x.csv", files.make_motion()), tmp_path / "x.npz"
+    argv = ["clip", "retarget", str(path), "--from", "g1", "--robot", "droid", "--output", str(out)]
+    assert main([*argv, "--layout", "g1_csv", "--fps", "60", "--quat", "xyzw", "--units", "rad"]) == 0
+    said = capsys.readouterr().out
+    assert "no rate" not in said
+    assert "quaternions are" not in said
+    assert Clip.load(out).fps == 60
+    assert main([*argv, "--layout", "gmr"]) == 2
+    assert "x.csv: is not of layout gmr" in capsys.readouterr().err
+    assert main(["clip", "retarget", "walk_forward_0.20", "--from", "droid", *argv[5:], "--fps", "60"]) == 2
+    assert "a clip of ours says all itself" in capsys.readouterr().err
 
 
 # ---- rotations
