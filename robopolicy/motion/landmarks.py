@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robopolicy.motion.pose import heading, quat_conj, quat_from_euler, quat_mul, quat_rotate
+from robopolicy.motion.pose import continuous, heading, quat_conj, quat_from_euler, quat_mul, quat_rotate
 
 LEGS = {2: ("left", "right"), 4: ("front left", "front right", "rear left", "rear right")}
 """Order of the feet."""
@@ -79,13 +79,6 @@ def from_axes(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         q[..., 1 + i, :] = np.stack(row, axis=-1)
     best = np.take_along_axis(q, parts.argmax(axis=-1)[..., None, None], axis=-2)[..., 0, :]
     return continuous(best / np.linalg.norm(best, axis=-1, keepdims=True))
-
-
-def continuous(quat: np.ndarray) -> np.ndarray:
-    """The same rotations without sign flips from one frame to the next. Shape (K, ..., 4)."""
-    flips = (quat[1:] * quat[:-1]).sum(axis=-1) < 0
-    sign = np.concatenate([np.ones((1, *flips.shape[1:])), np.where(np.cumsum(flips, axis=0) % 2, -1.0, 1.0)])
-    return quat * sign[..., None]
 
 
 def mean_rotation(quat: np.ndarray) -> np.ndarray:
