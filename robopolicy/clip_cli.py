@@ -3,7 +3,10 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from robopolicy.motion.recording import Options
 
 GAIT_FLAGS = (
     ("speed", "vx", "forward [m/s]"),
@@ -33,10 +36,7 @@ def add_actions(actions: Any) -> None:
     reading.add_argument("file", type=Path)
     reading.add_argument("--robot", required=True, help="robot the motion is for")
     reading.add_argument("--output", type=Path, required=True, help="file to write")
-    reading.add_argument("--layout", default="", help="the file's layout; by default recognised by its content")
-    reading.add_argument("--fps", type=float, metavar="F", help="frames per second, where the file does not say")
-    reading.add_argument("--quat", default="", help="order of its quaternions: wxyz or xyzw")
-    reading.add_argument("--units", default="", help="of its joint angles: rad or deg")
+    _add_reading_flags(reading)
     reading.add_argument(
         "--lock-feet",
         action=argparse.BooleanOptionalAction,
@@ -45,6 +45,7 @@ def add_actions(actions: Any) -> None:
     retarget = add("retarget", _retarget, "carry a robot's motion over to another robot")
     retarget.add_argument("file", type=Path)
     retarget.add_argument("--from", dest="source", required=True, help="robot whose motion the file is")
+    _add_reading_flags(retarget)
     retarget.add_argument("--robot", required=True, help="robot the motion is for")
     retarget.add_argument("--output", type=Path, required=True, help="file to write")
     check = add("check", _check, "name the defects of clips, and repair them")
@@ -65,19 +66,33 @@ def add_actions(actions: Any) -> None:
         gait.add_argument(f"--{flag}", type=float, dest=field, metavar="X", help=text)
 
 
-def _import(arguments: argparse.Namespace) -> int:
-    from robopolicy.motion.commands import import_clip
+def _add_reading_flags(action: argparse.ArgumentParser) -> None:
+    """What a motion file may not say; :func:`_options` reads it."""
+    action.add_argument("--layout", default="", help="the file's layout; by default recognised by its content")
+    action.add_argument("--fps", type=float, metavar="F", help="frames per second, where the file does not say")
+    action.add_argument("--quat", default="", help="order of its quaternions: wxyz or xyzw")
+    action.add_argument("--units", default="", help="of its joint angles: rad or deg")
+
+
+def _options(arguments: argparse.Namespace) -> "Options":
     from robopolicy.motion.recording import Options
 
-    options = Options(fps=arguments.fps, quat=arguments.quat, units=arguments.units)
-    import_clip(arguments.file, arguments.robot, arguments.output, arguments.layout, options, arguments.lock_feet)
+    return Options(fps=arguments.fps, quat=arguments.quat, units=arguments.units)
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion.commands import import_clip
+
+    a = arguments
+    import_clip(a.file, a.robot, a.output, a.layout, _options(a), a.lock_feet)
     return 0
 
 
 def _retarget(arguments: argparse.Namespace) -> int:
     from robopolicy.motion.commands import retarget_file
 
-    retarget_file(arguments.file, arguments.source, arguments.robot, arguments.output)
+    a = arguments
+    retarget_file(a.file, a.source, a.robot, a.output, a.layout, _options(a))
     return 0
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.landmarks import Landmarks, continuous, facing, frame, lean, pitched
-from robopolicy.motion.pose import heading, quat_conj, quat_from_euler, quat_rotate
+from robopolicy.motion.landmarks import Landmarks, facing, frame, lean, pitched
+from robopolicy.motion.pose import continuous, heading, quat_conj, quat_from_euler, quat_rotate
 from robopolicy.motion.roles import Mapping, find_joints
 from robopolicy.motion.skeleton import SkeletonMotion
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
 
-OURS = ("keyframes", "layout robopolicy")
-"""Files of ours: their feet are where their author wants them."""
+KEYFRAMES, OURS, PLANTED = "keyframes", "layout robopolicy", "layout amp_hardware"
+"""What is read where feet are a matter of their own: in files of ours they are where their author wants them, and the
+reader of AMP_for_hardware's holds them already."""
 
 
 def import_clip(
@@ -35,13 +36,14 @@ def import_clip(
         output: The ``.npz`` to write.
         layout: The file's layout; by default recognised.
         options: What the file does not say.
-        lock: Whether feet are held at rest while they stand; by default where they slide or sink in.
+        lock: Whether feet are held at rest while they stand; by default where they slide or sink in, and never in a
+            clip of ours.
 
     Returns:
         The clip.
 
     Raises:
-        UserError: The file, its layout, its joints or the output cannot be used.
+        UserError: The file, its layout, its joints or the output cannot be used, or ``lock`` is not for this file.
     """
     from robopolicy.motion.check import check
 
@@ -49,9 +51,11 @@ def import_clip(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         clip, what = _read(Path(file), model, layout, options)
+    if lock is not None:
+        _refuse_lock(file, what)
     for warning in caught:
         print(f"{'note' if issubclass(warning.category, ImportNote) else 'warning'}: {warning.message}")
-    if what not in OURS:
+    if what not in (KEYFRAMES, OURS) or lock:
         clip = _settle(clip, model, lock)
     clip.save(output)
     kind = "loop" if clip.loop else "open"
@@ -60,6 +64,18 @@ def import_clip(
         print(f"warning: {defect}")
     print(f"wrote {output}")
     return clip
+
+
+def _refuse_lock(file: str | Path, what: str) -> None:
+    """Refuse ``--lock-feet`` and ``--no-lock-feet`` where feet are settled already as the file is read."""
+    if what == KEYFRAMES:
+        raise UserError(
+            f"{file}: a keyframe file says itself which feet stand: leave out --lock-feet and --no-lock-feet"
+        )
+    if what == PLANTED:
+        raise UserError(
+            f"{file}: {what} is read with its feet planted already: leave out --lock-feet and --no-lock-feet"
+        )
 
 
 def _settle(clip: Clip, model: "RobotModel", lock: bool | None) -> Clip:
@@ -82,7 +98,14 @@ def _settle(clip: Clip, model: "RobotModel", lock: bool | None) -> Clip:
     return locked
 
 
-def retarget_file(file: str | Path, source: str, robot: str, output: str | Path) -> Clip:
+def retarget_file(
+    file: str | Path,
+    source: str,
+    robot: str,
+    output: str | Path,
+    layout: str = "",
+    options: Options = AS_WRITTEN,
+) -> Clip:
     """Carry a robot's motion over to another robot, write it as a clip, and say what is wrong with it.
 
     Args:
@@ -90,6 +113,8 @@ def retarget_file(file: str | Path, source: str, robot: str, output: str | Path)
         source: Name or path of the robot that the motion is of.
         robot: Name or path of the robot that it is for.
         output: The ``.npz`` to write.
+        layout: The file's layout; by default recognised.
+        options: What the file does not say.
 
     Returns:
         The clip.
@@ -98,16 +123,17 @@ def retarget_file(file: str | Path, source: str, robot: str, output: str | Path)
         UserError: The file, the robots or the output cannot be used.
     """
     from robopolicy.motion.check import check
+    from robopolicy.motion.footlock import lock_feet_report
     from robopolicy.motion.retarget import to_robot
     from robopolicy.motion.robot_body import RobotBody
 
     mover, model = _compile(source), _compile(robot)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        motion, what = _read(_path(file, mover), mover, "", AS_WRITTEN)
+        motion, what = _read(_path(file, mover), mover, layout, options)
     for warning in caught:
         print(f"{'note' if issubclass(warning.category, ImportNote) else 'warning'}: {warning.message}")
-    clip, locked = to_robot(RobotBody(mover).landmarks(motion), model)
+    clip, locked = lock_feet_report(to_robot(RobotBody(mover).landmarks(motion), model), model)
     clip.save(output)
     print(f"{file}: {what}; {len(clip)} frames, from {mover.robot.name} to {model.robot.name}")
     print(f"note: {locked}")
@@ -168,6 +194,6 @@ def _read(path: Path, model: "RobotModel", layout: str, options: Options) -> tup
 
         if options != AS_WRITTEN:
             raise UserError(f"{path}: a keyframe file says all itself: leave out --fps, --quat and --units")
-        return compile_keyframes(path, model), "keyframes"
+        return compile_keyframes(path, model), KEYFRAMES
     layout = layout or formats.recognise(path)
     return formats.read(path, model, options, layout), f"layout {layout}"

@@ -11,7 +11,7 @@ from robopolicy.motion.check.rate import RATE_ERROR, rhythm_contradicts, velocit
 from robopolicy.motion.check.steps import true_velocities
 from robopolicy.motion.clip import NORM_TOLERANCE, Clip
 from robopolicy.motion.repair import SHORT_GAP, Repair, frames, ground, kinds, loop, told
-from robopolicy.motion.repair.fill import continuous, fill
+from robopolicy.motion.repair.fill import continuous_base, fill
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -54,7 +54,7 @@ def _numbers(repair: Repair) -> bool:
     qpos[off, 3:7] /= norm[off, None]
     if off.any():
         repair.changes.append(f"quaternions brought to norm 1 in frames {told(off)}")
-    good = continuous(qpos[~bad])
+    good = continuous_base(qpos[~bad])
     if not np.array_equal(good, qpos[~bad]):
         qpos[~bad] = good
         repair.changes.append("quaternions that changed sign turned back")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from robopolicy.motion.check.defect import runs
 from robopolicy.motion.clip import Clip, estimate_cycle, velocities
 from robopolicy.motion.legs import Leg
 from robopolicy.motion.pose import heading, inverse2, move, quat_conj, quat_exp, quat_log, quat_mul
@@ -67,7 +68,7 @@ class FootLock:
     unreached: np.ndarray
 
     def __str__(self) -> str:
-        spells = [len(_runs(column)) for column in self.stance.T]
+        spells = [len(runs(column)) for column in self.stance.T]
         text = (
             f"feet locked: {sum(spells)} stances, feet moved by up to {1000 * self.moved.max(initial=0):.0f} mm, "
             f"base lowered by {1000 * self.shift:.0f} mm"
@@ -150,7 +151,7 @@ def find_stances(heights: np.ndarray, places: np.ndarray, fps: float) -> np.ndar
     shortest = max(2, round(SHORTEST * fps))
     for foot in range(stance.shape[1]):
         column = stance[:, foot]
-        for start, end in _runs(column):
+        for start, end in runs(column):
             usual = np.percentile(speed[start:end, foot], 30)
             column[start:end] &= speed[start:end, foot] < max(REST, REST_RATIO * usual)
         _drop_short(column, False, shortest)
@@ -171,16 +172,16 @@ def _ground(heights: np.ndarray, standing: np.ndarray) -> float:
 
 def _hold(path: np.ndarray, quat: np.ndarray, standing: np.ndarray, fps: float, flat: bool):
     """A foot's ground point (K, 3) and rotation (K, 4) with its stances held."""
-    runs = _runs(standing)
+    spells = runs(standing)
     change = np.zeros((len(path), 6))  # moved by [m], turned by, a rotation vector in the world [rad]
-    for start, end in runs:
+    for start, end in spells:
         anchor = np.array([*path[start:end, :2].mean(axis=0), 0.0])
         change[start:end, :3] = anchor - path[start:end]
         if flat:
             yaw = np.unwrap(heading(quat[start:end])).mean()
             still = quat_exp(np.array([0.0, 0.0, yaw]))
             change[start:end, 3:] = quat_log(quat_mul(still, quat_conj(quat[start:end])))
-    _fade(change, runs, max(1, round(BLEND * fps)))
+    _fade(change, spells, max(1, round(BLEND * fps)))
     held = path + change[:, :3]
     # A toe that still touches while its sole swings away would scrape: keep it off the ground.
     step = np.linalg.norm(np.diff(held[:, :2], axis=0), axis=1) * fps
@@ -190,12 +191,12 @@ def _hold(path: np.ndarray, quat: np.ndarray, standing: np.ndarray, fps: float, 
     return held, quat_mul(quat_exp(change[:, 3:]), quat)
 
 
-def _fade(change: np.ndarray, runs: np.ndarray, blend: int) -> None:
+def _fade(change: np.ndarray, spells: np.ndarray, blend: int) -> None:
     """Fill the gaps between stances, in place: each end fades out over the gap, or ``blend`` frames if it is longer."""
-    if not len(runs):
+    if not len(spells):
         return
-    gaps = [(-1, 0, int(runs[0, 0])), *((0, int(a), int(b)) for (_, a), (b, _) in pairwise(runs))]
-    gaps.append((1, int(runs[-1, 1]), len(change)))
+    gaps = [(-1, 0, int(spells[0, 0])), *((0, int(a), int(b)) for (_, a), (b, _) in pairwise(spells))]
+    gaps.append((1, int(spells[-1, 1]), len(change)))
     for side, a, b in gaps:
         if side < 0:  # before the first stance, and after the last one, there is nothing to go over to: keep it
             change[a:b] = change[b] if b < len(change) else 0.0
@@ -251,11 +252,6 @@ def _envelope(values: np.ndarray, half: int, loop: bool) -> np.ndarray:
 
 def _drop_short(mask: np.ndarray, value: bool, shortest: int) -> None:
     """Flip inner runs of ``value`` that are shorter, in place."""
-    for start, end in _runs(mask == value):
+    for start, end in runs(mask == value):
         if end - start < shortest and start > 0 and end < len(mask):
             mask[start:end] = not value
-
-
-def _runs(mask: np.ndarray) -> np.ndarray:
-    """First frame, and the one after the last, of every run of True. Shape (n, 2)."""
-    return np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]]))).reshape(-1, 2)

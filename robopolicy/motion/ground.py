@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from robopolicy.motion.check.feet import CONTACT_HEIGHT, MEAN_SLIDE, PENETRATION, SLIDE
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.legs import Leg
 
@@ -16,14 +17,6 @@ SLOW = 0.5
 """A foot that moves slower than this may stand [m/s]."""
 SHIFT = 0.001
 """Feet that stand this near the ground are on it [m]."""
-TOUCHING = 0.005
-"""A foot whose lowest point is below this touches the ground [m] ..."""
-SLIDE = 0.02
-"""... and should not move over it faster than this on average [m/s] ..."""
-PEAK = 0.08
-"""... nor faster than this in any frame [m/s] ..."""
-DEPTH = 0.01
-"""... nor sink into it by more than this [m]."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +37,8 @@ class Stand:
 
     @property
     def restless(self) -> bool:
-        """A foot slides, or sinks in."""
-        return self.slide > SLIDE or self.peak > PEAK or self.depth > DEPTH
+        """A foot slides, or sinks in, by the measures of the check."""
+        return self.slide > MEAN_SLIDE or self.peak > SLIDE or self.depth > PENETRATION
 
 
 def on_ground(clip: Clip, model: "RobotModel") -> tuple[Clip, Stand]:
@@ -60,7 +53,7 @@ def on_ground(clip: Clip, model: "RobotModel") -> tuple[Clip, Stand]:
     shift = -height if abs(height) >= SHIFT else 0.0
     heights = heights + shift
     speed = np.linalg.norm(np.diff(places[:, :, :2], axis=0), axis=2) * clip.fps
-    touching = (heights[:-1] < TOUCHING) & (heights[1:] < TOUCHING)
+    touching = (heights[:-1] < CONTACT_HEIGHT) & (heights[1:] < CONTACT_HEIGHT)
     slide = (speed * touching).sum(axis=0) / np.maximum(touching.sum(axis=0), 1)
     how = Stand(
         shift=shift,

@@ -88,15 +88,18 @@ class FootIK:
             error = self._aim(places, headings, pitches)
             if error < tolerance:
                 break
-            velocity = mink.solve_ik(
-                configuration,
-                self._tasks,
-                1.0,
-                SOLVER,
-                damping=1e-8,
-                limits=self._limits,
-                constraints=self._constraints,
-            )
+            try:
+                velocity = mink.solve_ik(
+                    configuration,
+                    self._tasks,
+                    1.0,
+                    SOLVER,
+                    damping=1e-8,
+                    limits=self._limits,
+                    constraints=self._constraints,
+                )
+            except mink.NoSolutionFound:  # the solver gives up on places that are metres away: they stay out of reach
+                break
             configuration.integrate_inplace(velocity, 1.0)
         return np.concatenate([base, configuration.data.qpos[model.qpos_adr]]), error
 

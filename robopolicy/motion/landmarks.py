@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from robopolicy.motion.pose import heading, quat_conj, quat_from_euler, quat_mul, quat_rotate
+from robopolicy.motion.pose import continuous, heading, quat_conj, quat_from_euler, quat_mul, quat_rotate
 
 LEGS = {2: ("left", "right"), 4: ("front left", "front right", "rear left", "rear right")}
 """Order of the feet."""
@@ -30,6 +30,7 @@ class Landmarks:
         arms: Directions of the upper arms and forearms, left then right, unit vectors in the world; or None. Shape
             (K, 2, 2, 3).
         loop: The motion goes on from its last frame to its first.
+        phase: Gait phase in [0, 1), or None where there is none. Shape (K,).
         source: Where it comes from, for people.
     """
 
@@ -47,6 +48,7 @@ class Landmarks:
     head: np.ndarray | None = None
     arms: np.ndarray | None = None
     loop: bool = False
+    phase: np.ndarray | None = None
     source: str = ""
 
     def __len__(self) -> int:
@@ -77,13 +79,6 @@ def from_axes(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         q[..., 1 + i, :] = np.stack(row, axis=-1)
     best = np.take_along_axis(q, parts.argmax(axis=-1)[..., None, None], axis=-2)[..., 0, :]
     return continuous(best / np.linalg.norm(best, axis=-1, keepdims=True))
-
-
-def continuous(quat: np.ndarray) -> np.ndarray:
-    """The same rotations without sign flips from one frame to the next. Shape (K, ..., 4)."""
-    flips = (quat[1:] * quat[:-1]).sum(axis=-1) < 0
-    sign = np.concatenate([np.ones((1, *flips.shape[1:])), np.where(np.cumsum(flips, axis=0) % 2, -1.0, 1.0)])
-    return quat * sign[..., None]
 
 
 def mean_rotation(quat: np.ndarray) -> np.ndarray:

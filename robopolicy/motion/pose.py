@@ -57,6 +57,13 @@ def cross(a: Array, b: Array) -> Array:
     return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)
 
 
+def continuous(quat: np.ndarray) -> np.ndarray:
+    """The same rotations without sign flips from one frame to the next. Shape (K, ..., 4)."""
+    flips = (quat[1:] * quat[:-1]).sum(axis=-1) < 0
+    sign = np.concatenate([np.ones((1, *flips.shape[1:])), np.where(np.cumsum(flips, axis=0) % 2, -1.0, 1.0)])
+    return quat * sign[..., None]
+
+
 def quat_slerp(a: Array, b: Array, t: Array) -> Array:
     """Spherical interpolation from ``a`` (t = 0) to ``b`` (t = 1), the short way. ``t`` has shape (...)."""
     return quat_mul(a, quat_exp(np.asarray(t)[..., None] * quat_log(quat_mul(quat_conj(a), b))))

@@ -3,7 +3,7 @@
 The source is scaled by the ratio of standing heights of the hips. Feet keep their steps, and their place under the hips
 is the robot's own; pelvis, chest, head and arms keep their rotations. Inverse kinematics of the whole body (mink) finds
 the joint angles frame after frame, inside joint and velocity limits, near the home pose where nothing else is asked.
-Last, feet are locked in their stances (:mod:`robopolicy.motion.footlock`).
+Feet may still slide a little, or hover: :mod:`robopolicy.motion.footlock` holds them in their stances.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip, estimate_cycle, velocities
-from robopolicy.motion.footlock import FootLock, lock_feet_report
+from robopolicy.motion.footlock import lock_feet
 from robopolicy.motion.ik import SOLVER
 from robopolicy.motion.landmarks import Landmarks
 from robopolicy.motion.pose import heading, quat_conj, quat_exp, quat_log, quat_mul, quat_rotate, rotate2
@@ -39,7 +39,7 @@ WARM_UP = 20
 
 
 def retarget(motion: "SkeletonMotion", model: "RobotModel", mapping: Mapping | None = None) -> Clip:
-    """A skeleton's motion as a clip of a robot.
+    """A skeleton's motion as a clip of a robot, its feet not locked yet.
 
     Args:
         motion: A human skeleton, or a dog's points.
@@ -47,7 +47,7 @@ def retarget(motion: "SkeletonMotion", model: "RobotModel", mapping: Mapping | N
         mapping: What is not found by usual names; by default from ``retarget.toml`` beside the robot.
 
     Warns:
-        ImportNote: The scale, what is not known of the head, and what locking the feet changed.
+        ImportNote: The scale, and what is not known of the head.
 
     Raises:
         UserError: Joints that are needed are not found, or one has two legs and the other four.
@@ -56,11 +56,11 @@ def retarget(motion: "SkeletonMotion", model: "RobotModel", mapping: Mapping | N
 
     mapping = mapping or Mapping.of_robot(model)
     landmarks = landmarks_of(motion, mapping)
-    clip, locked = to_robot(landmarks, model, mapping)
+    clip = to_robot(landmarks, model, mapping)
     body = RobotBody(model, mapping)
     text = (
         f"scaled by {body.height / landmarks.height:.3f}, because its hips stand {landmarks.height:.2f} m high and "
-        f"those of robot {model.robot.name!r} {body.height:.2f} m; {locked}"
+        f"those of robot {model.robot.name!r} {body.height:.2f} m"
     )
     if body.head >= 0 and landmarks.head is not None:
         text += "; its head is taken to face where its chest does, on average over the clip"
@@ -69,16 +69,20 @@ def retarget(motion: "SkeletonMotion", model: "RobotModel", mapping: Mapping | N
 
 
 def retarget_clip(clip: Clip, source: "RobotModel", model: "RobotModel") -> Clip:
-    """A clip of one robot as a clip of another.
+    """A clip of one robot as a clip of another, its feet locked in their stances.
 
     Raises:
         UserError: The clip is not the source's, or one robot has two legs and the other four.
     """
-    return to_robot(RobotBody(source).landmarks(clip), model)[0]
+    return lock_feet(to_robot(RobotBody(source).landmarks(clip), model), model)
 
 
-def to_robot(landmarks: Landmarks, model: "RobotModel", mapping: Mapping | None = None) -> tuple[Clip, FootLock]:
-    """Landmarks of any body as a clip of a robot, and what the locking of its feet changed."""
+def to_robot(landmarks: Landmarks, model: "RobotModel", mapping: Mapping | None = None) -> Clip:
+    """Landmarks of any body as a clip of a robot, its feet not locked yet.
+
+    Raises:
+        UserError: One has two legs and the other four.
+    """
     body = RobotBody(model, mapping)
     legs = landmarks.feet.shape[1]
     if legs != len(body.order):
@@ -88,17 +92,17 @@ def to_robot(landmarks: Landmarks, model: "RobotModel", mapping: Mapping | None 
         )
     qpos = _Solver(body, _fitted(landmarks, body)).solve()
     cycle = estimate_cycle(qpos) if landmarks.loop else None
-    clip = Clip(
+    return Clip(
         name=landmarks.name,
         fps=landmarks.fps,
         joint_names=tuple(model.joint_names),
         qpos=qpos,
         qvel=velocities(qpos, landmarks.fps, cycle),
         loop=landmarks.loop,
+        phase=landmarks.phase,
         robot=model.robot.name,
         source=f"{landmarks.source}; retargeted",
     )
-    return lock_feet_report(clip, model)
 
 
 def _fitted(source: Landmarks, body: RobotBody) -> Landmarks:

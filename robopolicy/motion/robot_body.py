@@ -8,9 +8,9 @@ import numpy as np
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.feet import Feet, full_qpos
-from robopolicy.motion.landmarks import LEGS, Landmarks, continuous
+from robopolicy.motion.landmarks import LEGS, Landmarks
 from robopolicy.motion.legs import Leg
-from robopolicy.motion.pose import quat_conj, quat_mul, quat_rotate
+from robopolicy.motion.pose import continuous, quat_conj, quat_mul, quat_rotate
 from robopolicy.motion.roles import Mapping, find_bodies
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class RobotBody:
             head=self._landmark_turn(turns, self.head),
             arms=arms,
             loop=clip.loop,
+            phase=clip.phase,
             source=f"{clip.source or clip.name}, of robot {model.robot.name}",
         )
 

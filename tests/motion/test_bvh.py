@@ -91,12 +91,12 @@ def test_a_written_random_skeleton_comes_back(tmp_path, order):
         assert (found.inv() * (up * turns[name])).magnitude().max() < 1e-5
 
 
-@pytest.mark.parametrize(("scale", "unit"), [(1.0, "cm"), (0.01, "m"), (10.0, "mm")])
+@pytest.mark.parametrize(("scale", "unit"), [(1.0, "cm"), (0.01, "m"), (10.0, "mm"), (0.45 / 2.54, "units of CMU")])
 @pytest.mark.parametrize("z_up", [False, True])
 def test_units_and_axes_are_inferred_and_told(tmp_path, scale, unit, z_up):
     made = walk(seconds=0.5)
     write_bvh(tmp_path / "w.bvh", made, scale=scale, z_up=z_up)
-    with pytest.warns(UserWarning, match=f"read in {unit}, because .* tall; {'z' if z_up else 'y'} is up, because"):
+    with pytest.warns(UserWarning, match=f"read in {unit}.*, because .* tall; {'z' if z_up else 'y'} is up, because"):
         motion = load(tmp_path / "w.bvh")
     ankles = np.stack([motion.place("LeftFoot"), motion.place("RightFoot")], axis=1)
     np.testing.assert_allclose(ankles[..., 2], made.ankles[..., 1] / 100, atol=1e-4)
@@ -125,7 +125,11 @@ def test_prefixes_go_and_the_content_decides(tmp_path):
         ("  JOINT Elbow\n  {", "  JOINT Elbow\n", "line 8: '{' should follow"),
         ("MOTION", "MOTIONS", "line 16: 'MOTIONS' does not belong here"),
         ("Elbow", "Body", "two joints are called 'Body'"),
-        ("OFFSET 0 1 0", "OFFSET 0 1000000 0", "no size for a body"),
+        (
+            "OFFSET 0 1 0",
+            "OFFSET 0 1000000 0",
+            "bad.bvh: the skeleton is 1.5e+06 units tall, which is no size for a body",
+        ),
     ],
 )
 def test_a_broken_file_is_refused_with_its_line(tmp_path, old, new, says):

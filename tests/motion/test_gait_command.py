@@ -77,6 +77,7 @@ def test_the_usual_sway_holds_the_pressure_point_on_the_foot():
         ("--robot droid --style trot", "unknown style 'trot' in the gaits of droid; known: jaunty, walk"),
         ("--robot droid --duty 0.4", "duty 0.4: in a walk of droid a foot must be on the ground for 0.5 to 1"),
         ("--robot droid --speed 2", r"in frame \d+ .* [lr]_foot stays .* mm .*off plan: at 2 m/s forward"),
+        ("--robot droid --speed 50", r"in frame \d+ .* [lr]_foot stays .* mm .*off plan: at 50 m/s forward"),
         ("--robot droid --period nan", "--period nan: not a number"),
         ("--robot droid --period 0", "--period 0: a gait has 0.08 to 10"),
         ("--robot droid --step-height=-1", "--step-height -1: a gait has 0 to 1"),

@@ -8,6 +8,7 @@ import layout_files as files
 import numpy as np
 import pytest
 from motion_clips import foot_bottoms
+from test_clip_formats import amp
 
 from robopolicy.cli import main
 from robopolicy.motion import formats
@@ -15,6 +16,7 @@ from robopolicy.motion.check import check
 from robopolicy.motion.clip import Clip, velocities
 from robopolicy.motion.ground import Stand, on_ground
 from robopolicy.motion.recording import Options
+from robopolicy.paths import clips_dir
 
 KIMODO = ("dance", "high5", "jumpjack", "walk", "wave")
 DOGS = ("leftturn0", "pace0", "pace1", "rightturn0", "trot0", "trot1")
@@ -114,6 +116,26 @@ def test_our_own_files_are_left_as_they_are(tmp_path, capsys, droid):
     out, said = import_file(capsys, tmp_path / "up.npz", "droid", tmp_path / "out.npz")
     assert out.content_hash() == lifted.content_hash()
     assert "note:" not in said
+    out, said = import_file(capsys, tmp_path / "up.npz", "droid", tmp_path / "out.npz", "--no-lock-feet")
+    assert out.content_hash() == lifted.content_hash()
+    out, said = import_file(capsys, tmp_path / "up.npz", "droid", tmp_path / "out.npz", "--lock-feet")
+    assert "feet locked" in said
+    assert np.abs(foot_bottoms(droid, out.qpos)[0]).max() < 0.01
+
+
+@pytest.mark.parametrize("flag", ["--lock-feet", "--no-lock-feet"])
+@pytest.mark.parametrize(
+    ("robot", "says"), [("droid", "a keyframe file says itself"), ("go2", "is read with its feet planted")]
+)
+def test_locking_is_refused_where_the_file_says_which_feet_stand(tmp_path, capsys, flag, robot, says):
+    path, out = clips_dir() / "droid" / "keyframes" / "happy_nod.toml", tmp_path / "out.npz"
+    if robot == "go2":
+        path = amp(tmp_path / "dog.txt")
+    assert main(["clip", "import", str(path), "--robot", robot, "--output", str(out), flag]) == 2
+    said = capsys.readouterr()
+    assert says in said.err
+    assert said.out == ""
+    assert not out.exists()
 
 
 # ---- the ground

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import layout_files as files
 import mujoco
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from robopolicy.cli import main
 from robopolicy.errors import UserError
 from robopolicy.motion import formats
 from robopolicy.motion.clip import Clip, load_clips
+from robopolicy.motion.footlock import lock_feet
 from robopolicy.motion.landmarks import from_axes, mean_rotation
 from robopolicy.motion.pose import heading, quat_rotate
 from robopolicy.motion.retarget import retarget, retarget_clip
@@ -66,7 +68,7 @@ def body_places(model: RobotModel, clip: Clip, body: str) -> tuple[np.ndarray, n
 @pytest.mark.parametrize("name", ["g1", "droid"])
 def test_a_human_walk_walks_on_a_robot(bvh, name):
     model = load_robot(name).compile()
-    clip = formats.read(bvh, model)
+    clip = lock_feet(formats.read(bvh, model), model)
     measure(model, clip)
     assert clip.fps == pytest.approx(30)
     made = walk(seconds=3.0, fps=30.0)
@@ -125,6 +127,19 @@ def test_import_from_the_command_line(bvh, tmp_path, capsys):
     assert main(["clip", "check", str(tmp_path / "w.npz"), "--robot", "droid"]) == 0
 
 
+@pytest.mark.parametrize(("flags", "times"), [((), 1), (("--lock-feet",), 1), (("--no-lock-feet",), 0)])
+def test_feet_are_locked_once_or_not_at_all(bvh, tmp_path, capsys, droid, flags, times):
+    argv = ["clip", "import", str(bvh), "--robot", "droid", "--output", str(tmp_path / "w.npz")]
+    assert main([*argv, *flags]) == 0
+    assert capsys.readouterr().out.count("feet locked") == times
+    raw, clip = formats.read(bvh, droid), Clip.load(tmp_path / "w.npz")
+    if times:
+        np.testing.assert_allclose(clip.qpos, lock_feet(raw, droid).qpos, atol=1e-9)
+    else:  # one shift in height, and nothing else
+        np.testing.assert_allclose(np.delete(clip.qpos, 2, axis=1), np.delete(raw.qpos, 2, axis=1), atol=1e-9)
+        assert np.ptp(clip.qpos[:, 2] - raw.qpos[:, 2]) < 1e-9
+
+
 def test_options_of_other_layouts_are_refused(bvh, droid):
     with pytest.raises(UserError, match="--quat and --units are not for BVH"):
         formats.read(bvh, droid, formats.Options(units="deg"))
@@ -161,7 +176,7 @@ def test_odd_names_are_told_in_a_toml(tmp_path, bvh, droid):
     toml.write_text('[joints]\nl_ankle = "Paw"\nl_toe = "Claw"\n[bodies]\nhead = ""\n')
     from robopolicy.motion.formats import bvh as layout
 
-    clip = retarget(layout.load(odd), droid, Mapping.load(toml))
+    clip = lock_feet(retarget(layout.load(odd), droid, Mapping.load(toml)), droid)
     measure(droid, clip)
     assert np.ptp(clip.qpos[:, 7 + droid.joint_names.index("head_yaw")]) < 0.01  # no head: it stays
     # ... and where it lies beside the robot's MJCF it is found.
@@ -229,7 +244,7 @@ def test_a_dogs_points_come_back_as_the_clip_they_were_made_of(tmp_path, go2, na
     clip = load_clips("go2", name)[0]
     dog_file(tmp_path / "dog.txt", go2, clip, size)
     assert formats.recognise(tmp_path / "dog.txt") == "dog_keypoints"
-    back = formats.read(tmp_path / "dog.txt", go2, formats.Options(fps=50.0))
+    back = lock_feet(formats.read(tmp_path / "dog.txt", go2, formats.Options(fps=50.0)), go2)
     measure(go2, back)
     # A dog's standing height is the clip's own, so the robot trots at its home's: a little taller, with longer steps.
     data = mujoco.MjData(go2.mj)
@@ -287,6 +302,8 @@ def test_the_droids_walk_on_g1(droid, g1):
     measure(g1, back)
     knees = back.qpos[:, 7 + g1.joint_names.index("left_knee_joint")]
     assert (knees > 0).all()
+    assert clip.phase is not None
+    np.testing.assert_array_equal(back.phase, clip.phase)
 
 
 @pytest.mark.parametrize("name", ["walk", "dance", "wave", "high5", "jumpjack"])
@@ -308,6 +325,20 @@ def test_retarget_from_the_command_line(tmp_path, capsys):
     assert main(argv[:-1] + [str(tmp_path / "y.npz")]) == 2
     assert "has 2 legs, robot 'go2' has 4" in capsys.readouterr().err
     assert not (tmp_path / "y.npz").exists()
+
+
+def test_retarget_takes_what_the_file_does_not_say(tmp_path, capsys):
+    path, out = files.csv(tmp_path / "x.csv", files.make_motion()), tmp_path / "x.npz"
+    argv = ["clip", "retarget", str(path), "--from", "g1", "--robot", "droid", "--output", str(out)]
+    assert main([*argv, "--layout", "g1_csv", "--fps", "60", "--quat", "xyzw", "--units", "rad"]) == 0
+    said = capsys.readouterr().out
+    assert "no rate" not in said
+    assert "quaternions are" not in said
+    assert Clip.load(out).fps == 60
+    assert main([*argv, "--layout", "gmr"]) == 2
+    assert "x.csv: is not of layout gmr" in capsys.readouterr().err
+    assert main(["clip", "retarget", "walk_forward_0.20", "--from", "droid", *argv[5:], "--fps", "60"]) == 2
+    assert "a clip of ours says all itself" in capsys.readouterr().err
 
 
 # ---- rotations

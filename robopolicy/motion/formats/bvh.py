@@ -4,7 +4,8 @@ A HIERARCHY of joints with an OFFSET from the parent and CHANNELS in any order, 
 Rotations are intrinsic, in the order of the channels, in degrees; a joint's position channels stand in place of its
 offset. What BVH does not say is inferred and told:
 
-* **units**: metres, centimetres or millimetres, by the skeleton's height: its largest extent, median over the frames;
+* **units**: metres, centimetres, millimetres or CMU's own (5.64 cm), by the skeleton's height: its largest extent,
+  median over the frames;
 * **up axis**: the one along which the head is furthest above the feet, or else along which the skeleton is tallest.
 """
 
@@ -25,8 +26,14 @@ if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
 LAYOUT = "BVH: HIERARCHY of joints and MOTION of their angles"
-UNITS = {"m": (0.4, 3.5, 1.0), "cm": (40.0, 350.0, 0.01), "mm": (400.0, 3500.0, 0.001)}
-"""Height of a skeleton in each unit, at least and at most, and the unit [m]."""
+UNITS = {
+    "m": (0.4, 3.5, 1.0),
+    "units of CMU (5.64 cm)": (12.0, 39.0, 0.0254 / 0.45),
+    "cm": (40.0, 350.0, 0.01),
+    "mm": (400.0, 3500.0, 0.001),
+}
+"""Height of a skeleton in each unit, at least and at most, and the unit [m]. CMU's skeletons (ASF) have a ``length`` of
+0.45, by which their numbers are divided to get inches; conversions to BVH keep the numbers."""
 AXES = {"X": 0, "Y": 1, "Z": 2}
 TO_Z_UP = {
     0: np.array([0.5, -0.5, -0.5, -0.5]),  # x -> z, y -> x, z -> y
@@ -52,7 +59,7 @@ def mismatch(path: Path) -> str:
 
 
 def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip:
-    """The file's motion retargeted to the robot, its feet locked to the ground.
+    """The file's motion retargeted to the robot, its feet as they come: not locked.
 
     Raises:
         UserError: The file is broken (the message has the line), its joints or the robot cannot be matched, or an
@@ -87,7 +94,7 @@ def load(path: str | Path, fps: float | None = None) -> SkeletonMotion:
     parents = [j.parent for j in joints]
     positions, rotations = forward(parents, offsets, root, local)
     names = [j.name for j in joints]
-    positions, rotations, text = _to_metres_z_up(names, positions, rotations)
+    positions, rotations, text = _to_metres_z_up(path, names, positions, rotations)
     warnings.warn(f"{path}: {text}", ImportNote, stacklevel=2)
     return SkeletonMotion(
         name=path.stem,
@@ -232,7 +239,7 @@ def _poses(joints: list[_Joint], values: np.ndarray) -> tuple[np.ndarray, np.nda
     return offsets[:, 0], offsets, local
 
 
-def _to_metres_z_up(names: list[str], positions: np.ndarray, rotations: np.ndarray):
+def _to_metres_z_up(path: Path, names: list[str], positions: np.ndarray, rotations: np.ndarray):
     """The same motion in metres with z up, and what was inferred, in words."""
     lowered = [n.lower() for n in names]
     heads = [i for i, n in enumerate(lowered) if "head" in n or "neck" in n]
@@ -247,7 +254,9 @@ def _to_metres_z_up(names: list[str], positions: np.ndarray, rotations: np.ndarr
     height = float(np.median(np.ptp(positions, axis=1).max(axis=1)))
     unit = next((u for u, (low, high, _) in UNITS.items() if low <= height <= high), None)
     if unit is None:
-        raise UserError(f"the skeleton is {height:.3g} units tall, which is no size for a body in {', '.join(UNITS)}")
+        raise UserError(
+            f"{path}: the skeleton is {height:.3g} units tall, which is no size for a body in {', '.join(UNITS)}"
+        )
     turn = TO_Z_UP[up]
     if above[up] < 0:  # the axis points down: half a turn about x
         turn = quat_mul(np.array([0.0, 1.0, 0.0, 0.0]), turn)

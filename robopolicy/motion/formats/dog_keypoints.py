@@ -46,7 +46,7 @@ def mismatch(path: Path) -> str:
 
 
 def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip:
-    """The dog's motion retargeted to a quadruped, its feet locked to the ground.
+    """The dog's motion retargeted to a quadruped, its feet as they come: not locked.
 
     Raises:
         UserError: The file is broken, or the robot has no four feet.

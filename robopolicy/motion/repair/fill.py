@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.pose import heading, inverse2, move, quat_exp, quat_mul, rotate2
+from robopolicy.motion.pose import continuous, heading, inverse2, move, quat_exp, quat_mul, rotate2
 
 
 def fill(clip: Clip, bad: np.ndarray) -> Clip:
@@ -25,7 +25,7 @@ def fill(clip: Clip, bad: np.ndarray) -> Clip:
         cycle, count = _cycle(clip.qpos, known), len(clip)
         times = np.concatenate([known - count, known, known + count])
         values = np.concatenate([move(values, inverse2(cycle)), values, move(values, cycle)])
-    values = continuous(values)
+    values = continuous_base(values)
     qpos = clip.qpos.copy()
     inside = np.flatnonzero(bad)
     made = CubicSpline(times, values, bc_type="natural")(
@@ -33,14 +33,13 @@ def fill(clip: Clip, bad: np.ndarray) -> Clip:
     )  # then an open end is held
     made[:, 3:7] /= np.linalg.norm(made[:, 3:7], axis=1, keepdims=True)
     qpos[inside] = made
-    return dataclasses.replace(clip, qpos=continuous(qpos))
+    return dataclasses.replace(clip, qpos=continuous_base(qpos))
 
 
-def continuous(qpos: np.ndarray) -> np.ndarray:
+def continuous_base(qpos: np.ndarray) -> np.ndarray:
     """Positions with base quaternions that never change sign from a frame to the next. Shape (K, 7 + J)."""
     qpos = qpos.copy()
-    flips = (qpos[1:, 3:7] * qpos[:-1, 3:7]).sum(axis=1) < 0
-    qpos[:, 3:7] *= np.concatenate([[1.0], np.where(np.cumsum(flips) % 2, -1.0, 1.0)])[:, None]
+    qpos[:, 3:7] = continuous(qpos[:, 3:7])
     return qpos
 
 
