@@ -129,7 +129,8 @@ def test_ctrl_c_ends_both(script):
     """While the peer is busy with a turn that takes a minute."""
     program = script(GREETS + "sys.stdin.readline()\ntime.sleep(60)\n")
     driver = (
-        "import sys\nfrom pathlib import Path\nfrom robopolicy.peer import Peer\n"
+        "import signal, sys\nfrom pathlib import Path\nfrom robopolicy.peer import Peer\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # which is ignored in a job in the background
         f"with Peer(sys.executable, {{}}, Path({str(program)!r})) as peer:\n"
         "    print(peer.greeting['pid'], flush=True)\n    peer.turn()\n"
     )

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 
 from robopolicy.env.starts import Starts
-from robopolicy.env.state import State
+from robopolicy.env.state import State, clock_signal
 from robopolicy.motion.reference import Reference
 from robopolicy.robot import RobotModel, load_robot
 from robopolicy.sim.make import make_simulation
 from robopolicy.sim.simulation import Rows, Simulation
 from robopolicy.task import Observation, Task
-from robopolicy.terms.observations import clock_signal
 
 _GROUPS = 125  # first episodes end at so many different times: on a CPU eight robots begin as cheaply as one
 # What is drawn anew when an episode begins, besides fields of the model: the body's own, the state's, and what is told.

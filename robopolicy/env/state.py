@@ -143,3 +143,9 @@ class State:
     def motion(self) -> Tensor:
         """What the discriminator sees, see ``motion_features``. Shape (N, D)."""
         return motion_features(self.qpos, self.qvel, self.foot_pos_w)
+
+
+def clock_signal(phase: Tensor, moving: Tensor) -> Tensor:
+    """Sine and cosine of phases (n,) in [0, 1); zero where nobody moves (n,). Shape (n, 2)."""
+    angle = 2 * torch.pi * phase
+    return torch.stack((torch.sin(angle), torch.cos(angle)), dim=-1) * moving.unsqueeze(-1)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from robopolicy.env.state import State
+from robopolicy.env.state import State, clock_signal
 from robopolicy.rotation import rotate_inverse
 
 # What hardware has: the runtime builds exactly these, under these names.
@@ -42,12 +42,6 @@ def last_action(state: State) -> Tensor:
 def gait_phase(state: State) -> Tensor:
     """Sine and cosine of the gait clock; zero while the command asks to stand. Shape (N, 2)."""
     return clock_signal(state.phase, state.moving)
-
-
-def clock_signal(phase: Tensor, moving: Tensor) -> Tensor:
-    """Sine and cosine of phases (n,) in [0, 1); zero where nobody moves (n,). Shape (n, 2)."""
-    angle = 2 * torch.pi * phase
-    return torch.stack((torch.sin(angle), torch.cos(angle)), dim=-1) * moving.unsqueeze(-1)
 
 
 DEPLOYABLE = (
