@@ -1,6 +1,5 @@
 """Observations. The first group is all that a robot can measure or know, so only it may reach the actor."""
 
-import torch
 from torch import Tensor
 
 from robopolicy.env.state import State, clock_signal
