@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from mujoco.batch import Batch
 
+from robopolicy.cores import usable_cores
 from robopolicy.env.env import Env
 from robopolicy.host_syncs import host_syncs_per_step
 from robopolicy.learn.graph import Graphed
-from robopolicy.learn.threads import usable_cores
 from robopolicy.sim.make import make_simulation
 from robopolicy.task import Task, load_task
 from robopolicy.train import Options, Trainer
@@ -58,7 +58,7 @@ def bench(
     Args:
         name: Task.
         num_envs: N; by default the task's.
-        seconds: How long to measure [s], and how long to train before that: robots that cannot walk yet fall all the
+        seconds: How long to measure [s]; three times that it trains before: robots that cannot walk yet fall all the
             time, which is not what a training is made of.
         device: As for a training.
         quiet: Say nothing on standard error.
@@ -92,7 +92,7 @@ def bench(
     engine = _bare_batch(env) if isinstance(env.sim.state_dict().get("state"), torch.Tensor) else _bare_warp(env)
 
     turns: list[list[float]] = []
-    counts_from = time.perf_counter() + seconds
+    counts_from = time.perf_counter() + 3 * seconds
     while time.perf_counter() < counts_from + seconds or len(turns) < 3:
         controls.clear()
         before = env.sim.state_dict()
@@ -124,12 +124,18 @@ def bench(
 
 
 def _bare_batch(env: Env) -> Callable[[dict[str, torch.Tensor], list[torch.Tensor], bool], float]:
-    """The rollout's physics again in a ``mujoco.batch`` of its own: from the same states, under the same controls."""
+    """The rollout's physics again in a ``mujoco.batch`` of its own: the same robots (each with its own model, as the
+    task draws them), from the same states, under the same controls."""
     batch = Batch(env.robot.mj, env.num_envs, usable_cores())
     target = batch.bind("ctrl")
 
     def run(before: dict[str, torch.Tensor], controls: list[torch.Tensor], current: bool) -> float:
         stage = mujoco.mjtStage.mjSTAGE_VEL if current else mujoco.mjtStage.mjSTAGE_NONE
+        fields = {name.removeprefix("model/"): value for name, value in before.items() if name != "state"}
+        for name, value in fields.items():
+            batch.expand(name)[:] = value.numpy()
+        if fields:
+            batch.set_const()
         batch.state[:] = before["state"].numpy()
 
         def steps() -> None:

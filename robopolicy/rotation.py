@@ -1,14 +1,27 @@
 """Quaternions (wxyz, unit length) on torch tensors; the last axis holds the components."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from robopolicy.constants import constant
 
-def rotate_inverse(q: Tensor, v: Tensor) -> Tensor:
-    """Vector ``v`` (..., 3) turned back by ``q`` (..., 4): from the world's frame to the body's."""
-    w, u = q[..., :1], q[..., 1:]
-    t = 2.0 * _cross(u, v)
-    return v - w * t + _cross(u, t)
+
+def _from_products() -> tuple[float, ...]:
+    """How the nine entries of a rotation matrix come from the sixteen products of a quaternion's components."""
+    w, x, y, z = range(4)
+    table = np.zeros((4, 4, 3, 3))
+    for i, axis in enumerate((x, y, z)):
+        for other in (w, x, y, z):
+            table[other, other, i, i] = 1.0 if other in (w, axis) else -1.0
+    for i, j, k, sign in ((0, 1, z, -1.0), (0, 2, y, 1.0), (1, 2, x, -1.0)):  # R_ij = 2 (q_i q_j + sign w q_k)
+        for row, column, turn in ((i, j, sign), (j, i, -sign)):
+            table[1 + i, 1 + j, row, column] = 2.0
+            table[w, k, row, column] = 2.0 * turn
+    return tuple(map(float, table.ravel()))
+
+
+_FROM_PRODUCTS = _from_products()
 
 
 def matrix(q: Tensor) -> Tensor:
@@ -16,12 +29,9 @@ def matrix(q: Tensor) -> Tensor:
 
     ``v @ matrix(q)`` turns rows of vectors back into the body's frame, any number for the price of one.
     """
-    w, x, y, z = q.unbind(-1)
-    x2, y2, z2 = 2 * x, 2 * y, 2 * z
-    xx, yy, zz, xy, xz, yz = x * x2, y * y2, z * z2, x * y2, x * z2, y * z2
-    wx, wy, wz = w * x2, w * y2, w * z2
-    rows = (1 - yy - zz, xy - wz, xz + wy, xy + wz, 1 - xx - zz, yz - wx, xz - wy, yz + wx, 1 - xx - yy)
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+    products = (q.unsqueeze(-1) * q.unsqueeze(-2)).flatten(-2)
+    # Two operations instead of the formula's thirty, each of which costs microseconds whatever its size.
+    return (products @ constant(_FROM_PRODUCTS, q.device).to(q.dtype).view(16, 9)).unflatten(-1, (3, 3))
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
@@ -45,10 +55,3 @@ def from_rotation_vector(v: Tensor) -> Tensor:
     half = 0.5 * angle
     # sin(a/2)/a, with its limit 1/2 at zero.
     return torch.cat((torch.cos(half), v * (0.5 * torch.sinc(half / torch.pi))), dim=-1)
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    """Cross product; several times faster than torch.linalg.cross on CPU."""
-    a0, a1, a2 = a.unbind(-1)
-    b0, b1, b2 = b.unbind(-1)
-    return torch.stack((a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0), dim=-1)

@@ -12,12 +12,12 @@ import torch
 from stable_baselines3.common.logger import Logger
 
 from robopolicy import checkpoint
+from robopolicy.cores import usable_cores
 from robopolicy.env.env import Env
 from robopolicy.errors import UserError
 from robopolicy.learn.amp import MotionPrior
 from robopolicy.learn.ppo import PPO
 from robopolicy.learn.ranks import Ranks
-from robopolicy.learn.threads import usable_cores
 from robopolicy.learn.warm_start import warm_start
 from robopolicy.motion.reference import Reference, load_reference
 from robopolicy.progress import Progress, open_logs

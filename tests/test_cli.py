@@ -480,7 +480,7 @@ def test_bench_prints_speeds_and_shares(device, capfd):
         pytest.importorskip("mujoco_warp", reason="needs robopolicy[gpu]")
     sizes = ["32", "16"] if device == "cpu" else ["4"]
     capfd.readouterr()
-    assert main(["bench", "go2_velocity", "--num-envs", *sizes, "--seconds", "0.1", "--device", device, "--json"]) == 0
+    assert main(["bench", "go2_velocity", "--num-envs", *sizes, "--seconds", "0.3", "--device", device, "--json"]) == 0
     out = capfd.readouterr().out
     assert out.count("\n") == 1
     found = json.loads(out)

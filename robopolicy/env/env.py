@@ -1,7 +1,9 @@
 """The environment: N robots doing a task, in tensors of fixed shape."""
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -23,7 +25,7 @@ _AT_START = (
 )
 _TOLD = ("command", "moving", "command_timer", "clip")
 # What an environment must remember to continue to the same numbers, besides its simulation.
-_SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "_noise", "window")
+_SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "_noise", "window", "cursor")
 
 
 @dataclass
@@ -125,6 +127,7 @@ class Env:
             "actor": torch.zeros(self.num_envs, self.actor_dim, device=self.device),
             "critic": torch.zeros(self.num_envs, self.critic_dim, device=self.device),
         }
+        self.cursor.zero_()
         self._draw_noise()
         self._begin_episodes(everyone, obs)
         if stagger:
@@ -211,10 +214,10 @@ class Env:
             control_dt=self.control_dt,
             qpos=self.qpos[rows].float(),
             qvel=self.qvel[rows].float(),
-            foot_pos_w=self._site_xpos[rows][:, self._feet].float(),
-            foot_clearance=self._sensordata[rows][:, self._clearance].float(),
-            body_velocity=self._cvel[rows][:, self._foot_bodies].float(),
-            tree_com_w=self._subtree_com[rows][:, self.robot.base_body].float(),
+            foot_pos_w=self._site_xpos[:, self._feet][rows].float(),
+            foot_clearance=self._sensordata[:, self._clearance][rows].float(),
+            body_velocity=self._cvel[:, self._foot_bodies][rows].float(),
+            tree_com_w=self._subtree_com[:, self.robot.base_body][rows].float(),
             mean_velocity=self.mean_velocity[rows].clone(),
             action=self.action[rows].clone(),
             previous_action=self.previous_action[rows].clone(),
@@ -236,8 +239,11 @@ class Env:
     def _average(self, state: State) -> None:
         """Bring the mean velocity of the last gait cycle up to the present."""
         now = torch.cat((state.base_lin_vel_h[:, :2], state.yaw_rate.unsqueeze(-1)), dim=-1)
-        self.cycle.copy_(torch.cat((self.cycle[:, 1:], now.unsqueeze(1)), dim=1))
-        torch.mean(self.cycle, dim=1, out=self.mean_velocity)
+        count = self.cycle.shape[1]
+        oldest = self.cycle.index_select(1, self.cursor).squeeze(1)
+        self.mean_velocity.add_((now - oldest) / count)  # five times faster than summing the cycle
+        self.cycle.index_copy_(1, self.cursor, now.unsqueeze(1))
+        self.cursor.copy_((self.cursor + 1).remainder(count))
         state.mean_velocity = self.mean_velocity.clone()
 
     def _terminated(self, state: State) -> Tensor:
@@ -248,11 +254,11 @@ class Env:
 
     def _reward(self, state: State) -> tuple[Tensor, dict[str, Tensor]]:
         rewards = self.task.rewards
-        values = torch.stack([r.weight * r.function(state, **r.params) for r in rewards.values()])
+        values = torch.stack([r.function(state, **r.params) for r in rewards.values()]) * self._reward_weights
         log = dict(zip((f"reward/{name}" for name in rewards), values.mean(1).unbind(), strict=True))
         if self.task.command.is_velocity:
             error = state.mean_velocity - state.command[:, :3]
-            log["velocity_error"] = error[:, :2].norm(dim=-1).mean()
+            log["velocity_error"] = torch.hypot(error[:, 0], error[:, 1]).mean()
             log["yaw_error"] = error[:, 2].abs().mean()
         return values.sum(0) * self.control_dt, log
 
@@ -293,7 +299,7 @@ class Env:
         terms = self.task.observations.items()
         parts = {name: self._term(name, term, state, rows, fresh, again) for name, term in terms}
         actor = torch.cat(list(parts.values()), dim=-1)
-        privileged = [t.scale * t.function(state, **t.params) for t in self.task.privileged.values()]
+        privileged = [_scaled(term, state) for term in self.task.privileged.values()]
         critic = torch.cat((actor, *privileged), dim=-1)
         seen = {"actor": actor if self.nominal else actor + self._noise[rows], "critic": critic}
         if fresh:
@@ -301,7 +307,7 @@ class Env:
         return seen
 
     def _term(self, name: str, term: Observation, state: State, rows: Rows, fresh: bool, again: bool) -> Tensor:
-        value = term.scale * term.function(state, **term.params)
+        value = _scaled(term, state)
         if term.history == 1:
             return value
         if fresh:
@@ -313,7 +319,9 @@ class Env:
 
     def _draw_noise(self) -> None:
         if not self.nominal:
-            self._noise = self._noise_width * self.starts.uniform(self.num_envs, -1, 1, len(self._noise_width))
+            self._noise = (
+                torch.empty_like(self._noise).uniform_(-1, 1, generator=self.generator).mul_(self._noise_width)
+            )
 
     def _resample_commands(self, mask: Tensor) -> None:
         """Draw a new command where the time of the old one is up and ``mask`` (N,) is true."""
@@ -326,6 +334,8 @@ class Env:
     def _begin_episodes(self, mask: Tensor, obs: dict[str, Tensor]) -> None:
         """Draw a new robot, a new start and a new command where ``mask`` (N,) is true; write what is then seen."""
         sim = self.sim
+        if not sim.anyone(mask):
+            return
 
         def start(_: Rows, n: int) -> dict[str, Tensor]:
             return {name: value for name, value in self.starts.draw(n).items() if name in targets}
@@ -357,9 +367,8 @@ class Env:
         self.qpos, self.qvel, self.ctrl = sim.bind("qpos"), sim.bind("qvel"), sim.bind("ctrl")
         self._site_xpos, self._sensordata = sim.bind("site_xpos"), sim.bind("sensordata")
         self._cvel, self._subtree_com = sim.bind("cvel"), sim.bind("subtree_com")
-        self._feet = torch.as_tensor(robot.foot_sites, device=self.device)
-        self._foot_bodies = torch.as_tensor(robot.foot_bodies, device=self.device)
-        self._clearance = torch.as_tensor(robot.clearance_adr, device=self.device)
+        feet = (robot.foot_sites, robot.foot_bodies, robot.clearance_adr)
+        self._feet, self._foot_bodies, self._clearance = (_columns(ids, self.device) for ids in feet)
 
     def _allocate(self) -> None:
         """Our own tensors, and who may be written when an episode begins."""
@@ -378,6 +387,7 @@ class Env:
         self.age = torch.zeros(n, dtype=torch.long, device=device)
         self.mean_velocity = torch.zeros(n, 3, device=device)
         self.cycle = torch.zeros(n, round(self.task.gait.period_s / self.control_dt), 3, device=device)
+        self.cursor = torch.zeros(1, dtype=torch.long, device=device)
         self.encoder_offset = torch.zeros(n, j, device=device)
         self.imu_rotation = constant(mj.site_quat[self.robot.imu_site]).repeat(n, 1)
         push = self.task.push
@@ -395,6 +405,7 @@ class Env:
         self.critic_dim = self.actor_dim + sum(self._size(o, state) for o in self.task.privileged.values())
         widths = [constant(o.scale * o.noise).repeat(sizes[name]) for name, o in self.task.observations.items()]
         self._noise_width = torch.cat(widths)
+        self._reward_weights = constant([r.weight for r in self.task.rewards.values()]).unsqueeze(-1)
         self._noise = torch.zeros(n, self.actor_dim, device=device)
         self._history = {
             name: torch.zeros(n, o.history, sizes[name] // o.history, device=device)
@@ -430,3 +441,16 @@ class Env:
         self.starts.load_state_dict(state["starts"])
         self.generator.set_state(state["rng"])
         self.sim.load_state_dict(state["sim"])
+
+
+def _scaled(term: Observation, state: State) -> Tensor:
+    value = term.function(state, **term.params)
+    return value if term.scale == 1 else term.scale * value
+
+
+def _columns(ids: Sequence[int], device: torch.device) -> Tensor | slice:
+    """Column indices as a slice where they are evenly spaced, since that gives a view, or else as a tensor."""
+    step = int(ids[1] - ids[0]) if len(ids) > 1 else 1
+    if step > 0 and all(b - a == step for a, b in pairwise(ids)):
+        return slice(int(ids[0]), int(ids[-1]) + 1, step)
+    return torch.as_tensor(ids, device=device)

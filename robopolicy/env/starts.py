@@ -57,6 +57,7 @@ class Starts:
             f: own[f] if f in own else torch.as_tensor(getattr(robot.mj, f), device=self.device) for f in self.fields
         }
         self._ahead = _Ahead(lambda n: self._body(n) | self._state(n), num_envs)
+        self._commands_ahead = _Ahead(self._command, num_envs)
 
     def draw(self, n: int) -> dict[str, Tensor]:
         """Bodies, first states and commands of ``n`` episodes, by the environment's names. Shapes (n, ...)."""
@@ -65,6 +66,9 @@ class Starts:
     def command(self, n: int) -> dict[str, Tensor]:
         """``command`` (n, C), ``moving`` (n,) bool, ``clip`` it is from (n,), and the time until the next,
         ``command_timer`` (n,) [s]."""
+        return self._commands_ahead.take(n)
+
+    def _command(self, n: int) -> dict[str, Tensor]:
         return self._told(*self._channels.draw(n, self.generator, self.reference))
 
     def uniform(self, n: int, low: float, high: float, *shape: int) -> Tensor:
@@ -96,7 +100,7 @@ class Starts:
         qvel = torch.zeros(n, self.robot.mj.nv, device=device)
         phase = torch.zeros(n, device=device)
         velocity = torch.zeros(n, 3, device=device)
-        told = self.command(n)
+        told = self._command(n)
         if not self.nominal:
             noise = task.joint_noise * self.uniform(n, -1, 1, qpos.shape[1] - 7)
             qpos[:, 7:] = torch.clamp(qpos[:, 7:] + noise, self._lower, self._upper)
@@ -129,16 +133,16 @@ class Starts:
 
     def forget(self) -> None:
         """Drop what was drawn ahead, so that the generator's seed decides everything again."""
-        self._ahead.used = _BLOCK
+        self._ahead.used = self._commands_ahead.used = _BLOCK
 
     def state_dict(self) -> dict:
         """Everything needed to continue to the same numbers, besides the generator."""
-        return {"rows": {name: rows.clone() for name, rows in self._ahead.rows.items()}, "used": self._ahead.used}
+        return {"episodes": self._ahead.state_dict(), "commands": self._commands_ahead.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
         """Restore what ``state_dict`` gave."""
-        self._ahead.rows = {name: rows.to(self.device) for name, rows in state["rows"].items()}
-        self._ahead.used = state["used"]
+        self._ahead.load_state_dict(state["episodes"], self.device)
+        self._commands_ahead.load_state_dict(state["commands"], self.device)
 
 
 class _Ahead:
@@ -157,3 +161,10 @@ class _Ahead:
         taken = {name: rows[self.used : self.used + n] for name, rows in self.rows.items()}
         self.used += n
         return taken
+
+    def state_dict(self) -> dict:
+        return {"rows": {name: rows.clone() for name, rows in self.rows.items()}, "used": self.used}
+
+    def load_state_dict(self, state: dict, device: torch.device) -> None:
+        self.rows = {name: rows.to(device) for name, rows in state["rows"].items()}
+        self.used = state["used"]

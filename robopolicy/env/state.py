@@ -101,6 +101,11 @@ class State:
         return matrix(self.quat)
 
     @cached_property
+    def imu_frame(self) -> Tensor:
+        """From the inertial unit's frame to the base's. Shape (N, 3, 3)."""
+        return matrix(self.imu_rotation)
+
+    @cached_property
     def base_lin_vel_b(self) -> Tensor:
         """Base linear velocity, base frame [m/s]. Shape (N, 3)."""
         return (self.qvel[:, None, :3] @ self.rotation).squeeze(1)
@@ -108,9 +113,10 @@ class State:
     @cached_property
     def base_lin_vel_h(self) -> Tensor:
         """Base linear velocity in the heading frame (world z up, x where the base faces) [m/s]. Shape (N, 3)."""
-        ahead = torch.nn.functional.normalize(self.rotation[:, :2, 0], dim=-1)
-        (c, s), (x, y, z) = ahead.unbind(-1), self.qvel[:, :3].unbind(-1)
-        return torch.stack((c * x + s * y, c * y - s * x, z), dim=-1)
+        c, s = self.rotation[:, 0, 0], self.rotation[:, 1, 0]
+        x, y, z = self.qvel[:, :3].unbind(-1)
+        length = torch.hypot(c, s).clamp(min=1e-12)
+        return torch.stack(((c * x + s * y) / length, (c * y - s * x) / length, z), dim=-1)
 
     @cached_property
     def yaw_rate(self) -> Tensor:
@@ -142,7 +148,7 @@ class State:
     @cached_property
     def motion(self) -> Tensor:
         """What the discriminator sees, see ``motion_features``. Shape (N, D)."""
-        return motion_features(self.qpos, self.qvel, self.foot_pos_w)
+        return motion_features(self.qpos, self.qvel, self.foot_pos_w, self.rotation)
 
 
 def clock_signal(phase: Tensor, moving: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class MotionPrior:
         assert step.motion_valid is not None
         if t == 0:
             self._rollout, self._valid, self._share, self._clip = [], [], [], []
-        self._rollout.append(self.normalize(step.motion))
+        self._rollout.append(step.motion.clone())
         self._valid.append(step.motion_valid.clone())
         self._share.append(step.style_weight.clone())
         self._clip.append(step.clip.clone())
@@ -89,6 +89,7 @@ class MotionPrior:
             task_reward: The task's, already times the control period. Shape (T, N).
             workers: Share the work.
         """
+        self._rollout = workers.map(self.normalize, self._rollout)
         scores = torch.stack(workers.map(self._score, self._rollout))
         self._style = self.style_reward(scores) * torch.stack(self._valid)
         weight = self.settings.weight * torch.stack(self._share)
@@ -98,6 +99,7 @@ class MotionPrior:
     def _score(self, window: Tensor) -> Tensor:
         return self.net(window).squeeze(-1)
 
+    @torch.no_grad()
     def normalize(self, window: Tensor) -> Tensor:
         """Inputs in deviations of the clips. Shape (n, S)."""
         return (window - self.mean) / self.std

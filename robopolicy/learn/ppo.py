@@ -20,6 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
+from robopolicy.cores import usable_cores
 from robopolicy.env.adapters import SB3VecEnv, TensorEnv
 from robopolicy.errors import NonFiniteError, UserError
 from robopolicy.learn.config import PPOConfig
@@ -28,7 +29,7 @@ from robopolicy.learn.policy import RobotPolicy, gaussian_entropy, gaussian_kl, 
 from robopolicy.learn.randomness import restore_generator
 from robopolicy.learn.ranks import ALONE, Ranks
 from robopolicy.learn.rollout import RolloutFigures, TensorRollout, gae
-from robopolicy.learn.threads import ThreadChoice, Workers, choose_threads, usable_cores
+from robopolicy.learn.threads import ThreadChoice, Workers, choose_threads
 
 __all__ = ["PPO", "NonFiniteError", "PPOConfig", "RewardPrior", "gae"]
 

@@ -6,7 +6,6 @@ one torch thread, and the results are combined in shard order. How many workers 
 the time, not the numbers.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+
+from robopolicy.cores import usable_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -128,9 +129,3 @@ def choose_threads(
         if seconds[count] * gain <= seconds[best]:
             best = count
     return ThreadChoice(best, seconds)
-
-
-def usable_cores() -> int:
-    """Cores this process may run on, at least 1; where torchrun started several processes, its share of them."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

@@ -1,6 +1,5 @@
 """Physics on CPU threads: mujoco.batch behind the Simulation interface."""
 
-import os
 import warnings
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ import torch
 from mujoco.batch import Batch
 from torch import Tensor
 
+from robopolicy.cores import usable_cores
 from robopolicy.sim.simulation import Rows, Simulation
 
 _VELOCITY = mujoco.mjtStage.mjSTAGE_VEL.value
@@ -37,9 +37,7 @@ class CpuSimulation(Simulation):
         self.model = model
         self.num_envs = num_envs
         self.device = torch.device("cpu")
-        self.threads = threads or (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
+        self.threads = threads or usable_cores()
         # One MjData per thread, which stays in the cache, beats one per simulation (persistent), although that would
         # begin a step with the stages the last one left.
         self._batch = Batch(model, num_envs, self.threads)
@@ -59,12 +57,15 @@ class CpuSimulation(Simulation):
         self._expanded.add(field)
         return _live(self._batch.expand(field))
 
+    def anyone(self, mask: Tensor) -> bool:
+        return bool(mask.numpy().any())
+
     def assign(self, mask: Tensor, targets: dict[str, Tensor], draw: Callable[[Rows, int], dict[str, Tensor]]) -> None:
         rows = torch.from_numpy(_ids(mask)).long()
         if not len(rows):
             return
         for name, values in draw(rows, len(rows)).items():
-            targets[name][rows] = values.to(targets[name].dtype)
+            targets[name].index_copy_(0, rows, values.to(targets[name].dtype))
 
     def update_model(self, mask: Tensor) -> None:
         if self._expanded:

@@ -45,6 +45,10 @@ class Simulation(ABC):
             ValueError: No such field.
         """
 
+    def anyone(self, mask: Tensor) -> bool:
+        """False if ``mask`` (N,) is known to be true nowhere; a GPU is not waited for, and may always say true."""
+        return True
+
     @abstractmethod
     def assign(self, mask: Tensor, targets: dict[str, Tensor], draw: Callable[[Rows, int], dict[str, Tensor]]) -> None:
         """Write new values where ``mask`` (N,) is true.

@@ -3,19 +3,18 @@
 from torch import Tensor
 
 from robopolicy.env.state import State, clock_signal
-from robopolicy.rotation import rotate_inverse
 
 # What hardware has: the runtime builds exactly these, under these names.
 
 
 def angular_velocity(state: State) -> Tensor:
     """Gyroscope: angular velocity in the IMU's frame [rad/s]. Shape (N, 3)."""
-    return rotate_inverse(state.imu_rotation, state.base_ang_vel_b)
+    return (state.base_ang_vel_b.unsqueeze(1) @ state.imu_frame).squeeze(1)
 
 
 def projected_gravity(state: State) -> Tensor:
     """Direction of gravity in the IMU's frame, unit length. Shape (N, 3)."""
-    return rotate_inverse(state.imu_rotation, state.gravity_b)
+    return (state.gravity_b.unsqueeze(1) @ state.imu_frame).squeeze(1)
 
 
 def command(state: State) -> Tensor:

@@ -83,7 +83,7 @@ def pose_deviation(state: State) -> Tensor:
 
 def foot_slip(state: State, max_speed: float = 1.0) -> Tensor:
     """Horizontal speed of the feet that touch the floor, each at most ``max_speed``, summed [m/s]."""
-    speed = state.foot_vel_w[..., :2].norm(dim=-1).clamp(max=max_speed)
+    speed = torch.hypot(state.foot_vel_w[..., 0], state.foot_vel_w[..., 1]).clamp(max=max_speed)
     return (speed * state.foot_contact).sum(-1)
 
 
@@ -138,7 +138,7 @@ def track_joints(state: State, joints: str, first: int, std: float = 0.2) -> Ten
 
 def still_when_told(state: State) -> Tensor:
     """Horizontal and turning speed while the command asks to stand [m/s + rad/s]."""
-    speed = state.base_lin_vel_h[:, :2].norm(dim=-1) + state.yaw_rate.abs()
+    speed = torch.hypot(state.base_lin_vel_h[:, 0], state.base_lin_vel_h[:, 1]) + state.yaw_rate.abs()
     return speed * ~state.moving
 
 
@@ -158,4 +158,4 @@ def contact_clock(state: State, offsets: tuple[float, ...], duty: float = 0.6) -
 
 def _foot_phases(state: State, offsets: tuple[float, ...]) -> Tensor:
     """Phase of each foot in [0, 1). Shape (N, F)."""
-    return torch.stack([state.phase + offset for offset in offsets], dim=-1).remainder(1.0)
+    return (state.phase.unsqueeze(-1) + constant(offsets, state.phase.device)).remainder(1.0)
