@@ -1,10 +1,10 @@
 """The environment: N robots doing a task, in tensors of fixed shape."""
 
-from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -448,7 +448,7 @@ def _scaled(term: Observation, state: State) -> Tensor:
     return value if term.scale == 1 else term.scale * value
 
 
-def _columns(ids: Sequence[int], device: torch.device) -> Tensor | slice:
+def _columns(ids: np.ndarray, device: torch.device) -> Tensor | slice:
     """Column indices as a slice where they are evenly spaced, since that gives a view, or else as a tensor."""
     step = int(ids[1] - ids[0]) if len(ids) > 1 else 1
     if step > 0 and all(b - a == step for a, b in pairwise(ids)):
