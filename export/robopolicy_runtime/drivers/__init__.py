@@ -1,0 +1,1 @@
+"""Drivers: one module per kind of robot; each implements ``robopolicy_runtime.driver.Driver``."""

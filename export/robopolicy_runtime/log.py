@@ -1,0 +1,124 @@
+"""Every control period in a file: a line of JSON that says what is in it, then rows of numbers.
+
+A row is written whole or, at the very end, cut off, so that the file is readable however the runtime ended.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robopolicy_runtime.contract import Contract
+from robopolicy_runtime.errors import ContractError
+from robopolicy_runtime.machine import Tick
+
+_MAGIC = "robopolicy-log"
+_VERSION = 1
+LIMITS = ("torque", "rate", "position")
+_SINGLE = ("time", "late", "missed", "state", "limited", "trusted", "reading_time", "sequence")
+
+
+def columns(contract: Contract) -> dict[str, int]:
+    """Names of what a row holds, and how many numbers each is.
+
+    ``time`` and ``reading_time`` [s, monotonic], ``late`` [s], ``missed`` periods so far, ``state`` (see
+    ``machine.State``), ``limited`` (bits of ``torque``, ``rate``, ``position``), ``trusted`` (0 or 1), ``sequence`` of
+    the sample, ``gyro`` [rad/s], ``gravity``, ``joint_pos`` [rad], ``joint_vel`` [rad/s], ``command``, ``action``,
+    ``target`` [rad].
+    """
+    joints, channels = len(contract.joint_names), len(contract.command.names)
+    per_joint = dict.fromkeys(("joint_pos", "joint_vel"), joints)
+    sent = {"command": channels, "action": joints, "target": joints}
+    return dict.fromkeys(_SINGLE, 1) | {"gyro": 3, "gravity": 3} | per_joint | sent
+
+
+class LogWriter:
+    """Writes a log; if that fails it says so once and the robot goes on without.
+
+    Args:
+        path: The file; it must not exist, so that no earlier log is lost.
+        contract: The policy's.
+
+    Attributes:
+        trouble: Why nothing is written any more, or None.
+
+    Raises:
+        ContractError: The file cannot be made.
+    """
+
+    def __init__(self, path: str | Path, contract: Contract) -> None:
+        self._columns = columns(contract)
+        self.trouble: str | None = None
+        header = {"format": _MAGIC, "version": _VERSION, "columns": self._columns, "contract": asdict(contract)}
+        special = Path(path).exists() and not Path(path).is_file()  # a pipe or a device
+        try:
+            self._file: Any = open(path, "wb" if special else "xb", buffering=0)  # noqa: SIM115
+        except FileExistsError:
+            raise ContractError(f"{path}: there is a log already; name another file") from None
+        except OSError as error:
+            raise ContractError(f"{path}: the log cannot be written: {error.strerror}") from None
+        self._write(json.dumps(header).encode() + b"\n")
+
+    def add(self, time_s: float, late_s: float, missed: int, tick: Tick) -> None:
+        """Write one control period."""
+        if self.trouble is not None:
+            return
+        r, nan = tick.reading, np.nan
+        joints = np.full_like(tick.target, nan)
+        bits = sum(1 << i for i, name in enumerate(LIMITS) if name in tick.limited_by)
+        row = [
+            [time_s, late_s, missed, int(tick.state), bits, tick.trusted],
+            [r.time_s, r.sequence] if r is not None else [nan, nan],
+            r.gyro if r is not None else np.full(3, nan),
+            r.gravity if r is not None else np.full(3, nan),
+            r.joint_pos if r is not None else joints,
+            r.joint_vel if r is not None else joints,
+            tick.command,
+            tick.action,
+            tick.target,
+        ]
+        self._write(np.concatenate([np.asarray(part, "<f8") for part in row]).tobytes())
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice."""
+        self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            if self._file.write(data) != len(data):
+                self.trouble = "the log ends here: the disk is full"
+        except OSError as error:
+            self.trouble = f"the log ends here: {error.strerror}"
+
+
+def read_log(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A log's rows by column, shape (T,) or (T, n), and the contract it was made under, as plain values.
+
+    A row that was cut off at the end is left out.
+
+    Raises:
+        ContractError: It is no log, or one of another version.
+    """
+    try:
+        with open(path, "rb") as file:
+            first, data = file.readline(), file.read()
+        header = json.loads(first)
+        if header["format"] != _MAGIC:
+            raise ValueError
+    except OSError as error:
+        raise ContractError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ContractError(f"{path}: not a log of this runtime") from None
+    if header["version"] != _VERSION:
+        raise ContractError(f"{path}: a log of version {header['version']}; this runtime reads {_VERSION}")
+    widths = header["columns"]
+    width = sum(widths.values())
+    count = len(data) // (8 * width)
+    rows = np.frombuffer(data, "<f8", count * width).reshape(count, width)
+    found, start = {}, 0
+    for name, size in widths.items():
+        found[name] = rows[:, start] if name in _SINGLE else rows[:, start : start + size]
+        start += size
+    return found, header["contract"]

@@ -1,0 +1,206 @@
+"""What the robot is doing and may do next: off, ready, run, stop, limp, fallen."""
+
+import enum
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from robopolicy_runtime.driver import DriverError, Reading
+from robopolicy_runtime.errors import ContractError
+from robopolicy_runtime.policy import Controller
+from robopolicy_runtime.safety import FaultError, Safety
+
+REQUESTS = ("ready", "run", "stop", "limp", "off")
+
+
+class State(enum.IntEnum):
+    """What the robot is doing.
+
+    ``OFF``: nothing is sent; so it starts. ``READY``: it goes slowly to the policy's default pose and holds it.
+    ``RUN``: the policy drives. ``STOP``: the joints give way slowly, because somebody asked or readings cannot be
+    trusted. ``LIMP``: no torque. ``FALLEN``: it leans too far; the joints give way slowly. Only a request leads out of
+    the last three.
+    """
+
+    OFF = 0
+    READY = 1
+    RUN = 2
+    STOP = 3
+    LIMP = 4
+    FALLEN = 5
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person or a program asks for.
+
+    Attributes:
+        command: Channels by name; those that are missing are at their default.
+        request: One of ``REQUESTS``, or None.
+        age_s: How old the command is [s].
+    """
+
+    command: Mapping[str, float] = field(default_factory=dict)
+    request: str | None = None
+    age_s: float = 0.0
+
+
+@dataclass
+class Tick:
+    """What one control period did; J joints.
+
+    Attributes:
+        state: After it.
+        reading: The newest sample; None before the first.
+        trusted: Whether it may drive.
+        command: What the policy was told. Shape (C,).
+        action: The network's output; NaN where it was not asked. Shape (J,).
+        target: What was sent [rad]; NaN where nothing drives. Shape (J,).
+        limited_by: What changed the target.
+    """
+
+    state: State
+    reading: Reading | None
+    trusted: bool
+    command: np.ndarray
+    action: np.ndarray
+    target: np.ndarray
+    limited_by: tuple[str, ...]
+
+
+class Machine:
+    """Runs one control period after the other.
+
+    Args:
+        controller: The policy.
+        safety: Holds the robot.
+        ramp_s: Time to the default pose [s].
+        deadman_s: A command older than this counts as none: the robot is told to stand [s].
+        near_rad: The policy takes over only if every joint is this near to the default pose [rad].
+        clock: [s].
+        report: Gets a line for every change of state and every refusal.
+
+    Attributes:
+        state: What the robot is doing.
+        reason: Why it is in that state.
+        command_lost: Whether the command is too old, so that the default counts.
+    """
+
+    def __init__(
+        self,
+        controller: Controller,
+        safety: Safety,
+        ramp_s: float = 2.0,
+        deadman_s: float = 0.5,
+        near_rad: float = 0.35,
+        clock: Callable[[], float] = time.monotonic,
+        report: Callable[[str], None] = print,
+    ) -> None:
+        self.controller, self.safety = controller, safety
+        self.contract = controller.contract
+        self.ramp_s, self.deadman_s, self.near_rad = ramp_s, deadman_s, near_rad
+        self._clock, self._report = clock, report
+        self._pose = np.array(self.contract.default_pose)
+        c = self.contract.command
+        self._low, self._high = np.array(c.lower), np.array(c.upper)
+        self._ramp_from = self._pose
+        self._ramp_since = 0.0
+        self.state, self.reason, self.command_lost = State.OFF, "started", False
+
+    def tick(self, wish: Wish) -> Tick:
+        """One control period: read, decide, send."""
+        reading, fault = None, None
+        try:
+            reading = self.safety.sense()
+        except FaultError as error:
+            fault = error
+        if fault is not None and self.state in (State.READY, State.RUN):
+            self._enter(State.FALLEN if fault.kind == "tilted" else State.STOP, str(fault))
+        if wish.request is not None:
+            self._ask(wish.request, reading, fault)
+        command = self._command(wish)
+        nothing = np.full(len(self._pose), np.nan)
+        action, target = nothing, nothing
+        try:
+            if self.state == State.RUN and reading is not None:
+                asked = self.controller.step(
+                    reading.gyro, reading.gravity, reading.joint_pos, reading.joint_vel, command
+                )
+                action, target = self.controller.action, self.safety.drive(asked, reading)
+            elif self.state == State.READY and reading is not None:
+                target = self.safety.drive(self._ramp(), reading)
+        except (FaultError, ContractError) as error:
+            self._enter(State.STOP, str(error))
+        except DriverError as error:
+            self._enter(State.LIMP, f"an order cannot be given: {error}")
+        self._give_way()
+        return Tick(
+            self.state, self.safety.latest, reading is not None, command, action, target, self.safety.limited_by
+        )
+
+    def _give_way(self) -> None:
+        try:
+            if self.state in (State.STOP, State.FALLEN):
+                self.safety.damp()
+            elif self.state == State.LIMP:
+                self.safety.limp()
+        except DriverError as error:
+            if self.state != State.LIMP:
+                self._enter(State.LIMP, f"an order cannot be given: {error}")
+
+    def _ask(self, request: str, reading: Reading | None, fault: FaultError | None) -> None:
+        if request not in REQUESTS:
+            self._report(f"no request {request!r}; there are: {', '.join(REQUESTS)}")
+        elif request in ("stop", "limp"):
+            self._enter(State.STOP if request == "stop" else State.LIMP, "asked")
+        elif request == "off":
+            if self.state != State.OFF:
+                self._enter(State.LIMP, "asked to be off")
+                self._give_way()
+                self._enter(State.OFF, "asked")
+        elif reading is None:
+            self._report(f"refused to get {request}: {fault}")
+        elif request == "ready":
+            if self.state != State.READY:
+                self._ramp_from, self._ramp_since = np.array(reading.joint_pos, float), self._clock()
+                self._enter(State.READY, "asked")
+        elif self.state != State.RUN:
+            self._start(reading)
+
+    def _start(self, reading: Reading) -> None:
+        """Let the policy take over, if the robot stands as a training episode begins."""
+        if self.state != State.READY:
+            self._report(f"refused to run from {self.state.name.lower()}: get ready first")
+            return
+        left = self.ramp_s - (self._clock() - self._ramp_since)
+        if left > 0:
+            self._report(f"refused to run: still going to the pose for {left:.1f} s")
+            return
+        away = np.abs(reading.joint_pos - self._pose)
+        if away.max() > self.near_rad:
+            joint = self.contract.joint_names[int(away.argmax())]
+            self._report(f"refused to run: {joint} is {away.max():.2f} rad from its pose; at most {self.near_rad:.2f}")
+            return
+        self.controller.reset()
+        self._enter(State.RUN, "asked")
+
+    def _ramp(self) -> np.ndarray:
+        """From where the joints were to the default pose; slow at both ends."""
+        part = min((self._clock() - self._ramp_since) / self.ramp_s, 1.0) if self.ramp_s > 0 else 1.0
+        return self._ramp_from + (3 * part**2 - 2 * part**3) * (self._pose - self._ramp_from)
+
+    def _command(self, wish: Wish) -> np.ndarray:
+        lost = wish.age_s > self.deadman_s
+        if lost != self.command_lost and self.state == State.RUN:
+            self._report(f"command lost for {wish.age_s:.2f} s: told to stand" if lost else "command is back")
+        self.command_lost = lost
+        filled = self.contract.command.fill({} if lost else wish.command)
+        values = np.array(filled)
+        return np.clip(np.where(np.isfinite(values), values, self.contract.command.default), self._low, self._high)
+
+    def _enter(self, state: State, reason: str) -> None:
+        if state != self.state or reason != self.reason:
+            self._report(f"{self.state.name.lower()} -> {state.name.lower()}: {reason}")
+        self.state, self.reason = state, reason

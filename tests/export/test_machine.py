@@ -1,0 +1,189 @@
+"""What the robot may do next, and what it does when something is wrong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+from robopolicy_runtime.machine import Machine, State, Wish
+from robopolicy_runtime.policy import Controller, PolicyFile
+from robopolicy_runtime.safety import Safety
+from test_safety import FakeRobot, upright
+
+
+class Rig:
+    """A machine on a robot that follows its orders at once, and a clock that is set by hand."""
+
+    def __init__(self, path: Path) -> None:
+        self.now, self.robot, self.sequence, self.lines = 0.0, FakeRobot(), 0, []
+        self.changes: dict = {}
+        self.silent = False
+        file = PolicyFile.open(path)
+        safety = Safety(self.robot, file.contract, clock=lambda: self.now)
+        self.machine = Machine(Controller(file), safety, ramp_s=0.4, clock=lambda: self.now, report=self.lines.append)
+
+    def tick(self, request: str | None = None, age_s: float = 0.0, **command: float):
+        """One control period later."""
+        self.now += 0.02
+        if not self.silent:
+            self.sequence += 1
+            self.robot.reading = upright(self.now, self.sequence, **self.changes)
+        return self.machine.tick(Wish(command, request, age_s))
+
+    def run(self) -> None:
+        """Into the state in which the policy drives."""
+        self.tick("ready")
+        for _ in range(21):
+            self.tick()
+        self.tick("run")
+        assert self.machine.state == State.RUN
+
+
+@pytest.fixture
+def rig(policy_path: Path) -> Rig:
+    return Rig(policy_path)
+
+
+def test_nothing_is_sent_before_somebody_asks(rig: Rig):
+    for _ in range(50):
+        tick = rig.tick()
+    assert rig.machine.state == State.OFF
+    assert rig.robot.orders == []
+    assert np.isnan(tick.target).all()
+
+
+def test_ready_goes_slowly_from_where_the_joints_are_to_the_pose(rig: Rig):
+    start = np.array([-0.2, 0.3])
+    rig.changes = {"joint_pos": start}
+    targets = [rig.tick("ready").target]
+    for _ in range(30):
+        rig.changes = {"joint_pos": targets[-1]}  # the joints follow
+        targets.append(rig.tick().target)
+    np.testing.assert_allclose(targets[0], start, atol=1e-12)
+    np.testing.assert_allclose(targets[-1], synthetic.DEFAULT, atol=1e-12)
+    steps = np.abs(np.diff(targets, axis=0))
+    assert steps.max() < 1.6 * 0.43 / 20  # 0.43 rad in 20 periods, a little faster in the middle
+    np.testing.assert_allclose(targets[10], (start + synthetic.DEFAULT) / 2, atol=1e-9)  # halfway at half time
+
+
+def test_the_policy_drives_only_after_the_pose_is_reached(rig: Rig):
+    rig.tick("run")
+    assert (rig.machine.state, rig.lines[-1]) == (State.OFF, "refused to run from off: get ready first")
+    rig.tick("ready")
+    rig.tick("run")
+    assert rig.machine.state == State.READY
+    assert "still going to the pose" in rig.lines[-1]
+    for _ in range(21):
+        rig.tick()
+    rig.changes = {"joint_pos": synthetic.DEFAULT + [0.0, 0.4]}
+    rig.tick("run")
+    assert rig.machine.state == State.READY
+    assert "right_hip is 0.40 rad from its pose" in rig.lines[-1]
+    rig.changes = {}
+    rig.tick("run")
+    assert rig.machine.state == State.RUN
+
+
+def test_the_policy_begins_anew_on_each_start(rig: Rig):
+    rig.run()
+    first = [rig.tick(vx=0.5).action for _ in range(5)]
+    rig.tick("stop")
+    rig.run()
+    np.testing.assert_array_equal([rig.tick(vx=0.5).action for _ in range(5)], first)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "reason"),
+    [
+        ({"joint_pos": np.array([np.nan, 0.0])}, State.STOP, "not finite"),
+        ({"gyro": np.array([0.0, 99.0, 0.0])}, State.STOP, "out of what the robot can do"),
+        ({"gravity": np.array([0.0, 0.0, 1.0])}, State.FALLEN, "leans"),
+    ],
+)
+def test_a_bad_reading_ends_the_drive_at_once(rig: Rig, changes: dict, state: State, reason: str):
+    rig.run()
+    rig.changes = changes
+    tick = rig.tick()
+    assert (tick.state, tick.trusted) == (state, False)
+    assert reason in rig.machine.reason
+    assert rig.robot.orders[-1].kp.tolist() == [0, 0]
+    assert rig.robot.orders[-1].kd.tolist() == [0.7, 0.8]
+    rig.changes = {}
+    for _ in range(10):  # a good reading alone does not bring it back
+        assert rig.tick().state == state
+    rig.tick("run")
+    assert rig.machine.state == state
+
+
+def test_silence_stops_within_a_tenth_of_a_second(rig: Rig):
+    rig.run()
+    rig.silent, begin = True, rig.now
+    while rig.tick().state == State.RUN:
+        assert rig.now < begin + 0.1
+    assert rig.machine.state == State.STOP
+    assert "no new sample" in rig.machine.reason
+
+
+def test_ready_and_run_are_refused_without_readings(rig: Rig):
+    rig.silent = True
+    for request in ("ready", "run"):
+        rig.tick(request)
+        assert rig.machine.state == State.OFF
+        assert rig.lines[-1] == f"refused to get {request}: no sample from the robot yet"
+
+
+def test_a_lost_command_means_stand(rig: Rig):
+    rig.run()
+    assert rig.tick(vx=0.5).command.tolist() == [0.5, 0, 0]
+    tick = rig.tick(age_s=0.6, vx=0.5)
+    assert (tick.state, tick.command.tolist()) == (State.RUN, [0, 0, 0])
+    assert "command lost for 0.60 s: told to stand" in rig.lines
+    rig.tick(vx=0.5)
+    assert rig.lines[-1] == "command is back"
+
+
+def test_commands_stay_in_their_ranges_and_are_numbers(rig: Rig):
+    rig.run()
+    assert rig.tick(vx=9.0, vy=-9.0, yaw_rate=np.nan).command.tolist() == [0.8, -0.2, 0.0]
+
+
+def test_stop_limp_and_off_are_different(rig: Rig):
+    rig.run()
+    rig.tick("stop")
+    assert (rig.machine.state, rig.robot.orders[-1].kd.tolist()) == (State.STOP, [0.7, 0.8])
+    rig.tick("limp")
+    assert (rig.machine.state, rig.robot.orders[-1].kd.tolist()) == (State.LIMP, [0, 0])
+    rig.tick("off")
+    assert rig.machine.state == State.OFF
+    count = len(rig.robot.orders)
+    rig.tick()
+    assert len(rig.robot.orders) == count
+    rig.run()  # and all over again
+
+
+def test_off_lets_the_joints_go_first(rig: Rig):
+    rig.run()
+    rig.tick("off")
+    assert rig.robot.orders[-1].kp.tolist() == rig.robot.orders[-1].kd.tolist() == [0, 0]
+
+
+def test_a_robot_that_takes_no_orders(rig: Rig):
+    rig.run()
+    rig.robot.broken = True
+    assert rig.tick().state == State.LIMP
+    assert rig.machine.reason == "an order cannot be given: the cable is out"
+    rig.tick()  # it goes on trying, and does not fall over
+
+
+def test_a_network_that_gives_no_number(rig: Rig):
+    rig.run()
+    rig.machine.controller._run = lambda obs: np.full((1, 2), np.nan, np.float32)
+    count = len(rig.robot.orders)
+    assert rig.tick().state == State.STOP
+    assert "not finite" in rig.machine.reason
+    assert [o.kp.tolist() for o in rig.robot.orders[count:]] == [[0, 0]]
+
+
+def test_an_unknown_request_names_the_known_ones(rig: Rig):
+    rig.tick("dance")
+    assert rig.lines == ["no request 'dance'; there are: ready, run, stop, limp, off"]

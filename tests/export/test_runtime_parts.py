@@ -1,0 +1,206 @@
+"""Deadlines, logs and sources of commands."""
+
+import json
+import os
+import socket
+import struct
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+from robopolicy_runtime.commands import Gamepad, Keyboard, Script, Udp
+from robopolicy_runtime.errors import ContractError
+from robopolicy_runtime.log import LogWriter, read_log
+from robopolicy_runtime.machine import State, Tick
+from robopolicy_runtime.ticker import Ticker
+from test_safety import upright
+
+CONTRACT = synthetic.contract()
+
+
+class Clock:
+    """Time that passes only by sleeping, or by hand."""
+
+    def __init__(self) -> None:
+        self.now = 5.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+
+
+def test_deadlines_do_not_drift_with_the_work():
+    clock = Clock()
+    ticker = Ticker(0.02, clock, clock.sleep)
+    for k in range(50):
+        assert ticker.wait() == pytest.approx(0.0, abs=1e-9)
+        assert clock.now == pytest.approx(5.0 + 0.02 * k)
+        clock.now += 0.013  # work
+    assert ticker.missed == 0
+
+
+def test_missed_periods_are_counted_and_left_out():
+    clock = Clock()
+    ticker = Ticker(0.02, clock, clock.sleep)
+    ticker.wait()
+    clock.now += 0.065  # three whole periods and a quarter
+    assert ticker.wait() == pytest.approx(0.005)
+    assert ticker.missed == 2
+    assert ticker.wait() == pytest.approx(0.0, abs=1e-9)
+    assert clock.now == pytest.approx(5.08)  # still on the grid
+    assert ticker.lateness == pytest.approx([0.0, 0.005, 0.0], abs=1e-9)
+
+
+def tick(**changes) -> Tick:
+    values = {
+        "state": State.RUN,
+        "reading": upright(1.5, 7),
+        "trusted": True,
+        "command": np.array([0.1, 0.2, 0.3]),
+        "action": np.array([1.0, -1.0]),
+        "target": np.array([0.25, -0.25]),
+        "limited_by": ("torque", "position"),
+    }
+    return Tick(**(values | changes))
+
+
+def test_a_log_reads_back(tmp_path: Path):
+    path = tmp_path / "run.log"
+    log = LogWriter(path, CONTRACT)
+    log.add(10.0, 0.001, 3, tick())
+    log.add(10.02, 0.0, 3, tick(state=State.STOP, reading=None, trusted=False, limited_by=()))
+    log.close()
+    rows, contract = read_log(path)
+    assert contract["joint_names"] == list(synthetic.JOINTS)
+    assert rows["time"].tolist() == [10.0, 10.02]
+    assert rows["state"].tolist() == [State.RUN, State.STOP]
+    assert rows["limited"].tolist() == [5, 0]
+    assert rows["trusted"].tolist() == [1, 0]
+    assert rows["sequence"][0] == 7
+    np.testing.assert_array_equal(rows["joint_pos"][0], synthetic.DEFAULT)
+    assert np.isnan(rows["joint_pos"][1]).all()
+    np.testing.assert_array_equal(rows["command"], [[0.1, 0.2, 0.3]] * 2)
+    np.testing.assert_array_equal(rows["target"], [[0.25, -0.25]] * 2)
+
+
+def test_a_log_that_was_cut_off_reads_up_to_there(tmp_path: Path):
+    path = tmp_path / "run.log"
+    log = LogWriter(path, CONTRACT)
+    for k in range(5):
+        log.add(float(k), 0.0, 0, tick())
+    data = path.read_bytes()
+    for cut in (1, 8, 100):
+        (tmp_path / "cut").write_bytes(data[:-cut])
+        assert read_log(tmp_path / "cut")[0]["time"].tolist() == [0, 1, 2, 3]
+
+
+def test_an_earlier_log_is_never_lost(tmp_path: Path):
+    (tmp_path / "run.log").write_text("precious")
+    with pytest.raises(ContractError, match="there is a log already"):
+        LogWriter(tmp_path / "run.log", CONTRACT)
+    assert (tmp_path / "run.log").read_text() == "precious"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_is_said_once_and_stops_nothing():
+    log = LogWriter("/dev/full", CONTRACT)
+    assert log.trouble == "the log ends here: No space left on device"
+    log.add(0.0, 0.0, 0, tick())
+    log.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"hello\n", b'{"format": "other"}\n', b"\xff\xfe\n"])
+def test_what_is_no_log(tmp_path: Path, data: bytes):
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(ContractError, match="not a log of this runtime"):
+        read_log(tmp_path / "x")
+    with pytest.raises(ContractError, match="cannot be read: No such file"):
+        read_log(tmp_path / "nothing")
+
+
+def test_a_script_says_when_what_counts():
+    clock = Clock()
+    text = "0 ready\n1 run vx=0.2  # go\n\n2 yaw_rate=-0.5\n2 stop vx=0\n"
+    script = Script(text, CONTRACT.command, clock)
+    assert (script.poll().request, script.poll().request) == ("ready", None)
+    clock.now += 1.0
+    wish = script.poll()
+    assert (wish.request, wish.command, wish.age_s) == ("run", {"vx": 0.2}, 0.0)
+    clock.now += 1.5
+    wish = script.poll()
+    assert (wish.request, wish.command) == ("stop", {"vx": 0.0, "yaw_rate": -0.5})
+    assert script.seconds == 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("soon run", "line 1: 'soon' is no time"),
+        ("2 run\n1 stop", "line 2: 1 s comes before 2 s"),
+        ("0 vz=1", "line 1: nothing is called 'vz'; channels: vx, vy, yaw_rate; requests: ready, run"),
+        ("0 vx=fast", "line 1: vx='fast' is no number"),
+        ("0 run stop", "line 1: two requests"),
+    ],
+)
+def test_a_script_with_a_mistake(text: str, what: str):
+    with pytest.raises(ContractError, match=what):
+        Script(text, CONTRACT.command)
+
+
+def test_commands_over_udp():
+    clock, lines = Clock(), []
+    source = Udp(0, CONTRACT.command, lines.append, clock)
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    address = ("127.0.0.1", source.port)
+    sender.sendto(json.dumps({"vx": 0.3}).encode(), address)
+    sender.sendto(json.dumps({"request": "run", "yaw_rate": 1}).encode(), address)
+    wish = source.poll()
+    assert (wish.request, wish.command, wish.age_s) == ("run", {"vx": 0.3, "yaw_rate": 1.0}, 0.0)
+    clock.now += 0.7
+    assert source.poll().age_s == pytest.approx(0.7)
+    for bad in (b"\x00\xff", b"[1]", b'{"vz": 1}', b'{"vx": "x"}', b'{"request": "dance"}'):
+        sender.sendto(bad, address)
+    wish = source.poll()
+    assert (wish.request, wish.command) == (None, {"vx": 0.3, "yaw_rate": 1.0})
+    assert wish.age_s == pytest.approx(0.7)  # what does not read is no sign of life
+    assert len(lines) == 5
+    with pytest.raises(ContractError, match=f"port {source.port} on 127.0.0.1"):
+        Udp(source.port, CONTRACT.command)
+    source.close()
+    sender.close()
+
+
+def test_a_gamepad_by_the_kernels_events(tmp_path: Path):
+    pipe = tmp_path / "js0"
+    os.mkfifo(pipe)
+    ends = {}
+    opener = threading.Thread(target=lambda: ends.update(w=os.open(pipe, os.O_RDWR)))
+    opener.start()
+    opener.join()
+    pad = Gamepad(CONTRACT.command, str(pipe))
+    event = lambda value, kind, number: os.write(ends["w"], struct.pack("<IhBB", 0, value, kind, number))  # noqa: E731
+    event(-32767, 2, 1)  # left stick up
+    event(16384, 2, 3)  # right stick half right
+    event(1000, 2, 0)  # hardly off the middle
+    event(1, 0x81, 0)  # a button's state when it was opened: nobody pressed it
+    event(1, 1, 0)
+    wish = pad.poll()
+    assert wish.request == "run"
+    assert wish.command == pytest.approx({"vx": 0.8, "vy": 0.0}, abs=1e-3)
+    os.close(ends["w"])
+    pad.close()
+
+
+def test_a_keyboard_needs_a_terminal():
+    with pytest.raises(ContractError, match="standard input is no terminal"):
+        Keyboard(CONTRACT.command)
+
+
+def test_no_gamepad_is_said():
+    with pytest.raises(ContractError, match="gamepad /dev/input/js77: No such file"):
+        Gamepad(CONTRACT.command, "/dev/input/js77")
