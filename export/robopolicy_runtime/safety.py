@@ -50,9 +50,9 @@ class Limits:
 
     @staticmethod
     def of(contract: Contract) -> "Limits":
-        """What the contract says: three control periods without news are stale."""
+        """What the contract says: two and a half control periods without news are stale, so that a third one stops."""
         rate = np.array([_FALLBACK_RATE if v is None else v for v in contract.velocity_limit])
-        return Limits(3 * contract.control_period_s, contract.score.fall_tilt_rad, rate)
+        return Limits(2.5 * contract.control_period_s, contract.score.fall_tilt_rad, rate)
 
 
 class Safety:

@@ -66,10 +66,10 @@ def test_no_sample_yet_and_old_samples_are_stale():
     with pytest.raises(FaultError, match="no sample from the robot yet"):
         rig.safety.sense()
     rig.sense()
-    rig.now = 0.059  # three control periods are 60 ms
+    rig.now = 0.049  # two and a half control periods are 50 ms
     rig.safety.sense()
-    rig.now = 0.061
-    with pytest.raises(FaultError, match="no new sample for 61 ms") as caught:
+    rig.now = 0.051
+    with pytest.raises(FaultError, match="no new sample for 51 ms") as caught:
         rig.safety.sense()
     assert caught.value.kind == "stale"
 

@@ -23,6 +23,7 @@ from robopolicy_runtime.drivers.sim import PORT
 from robopolicy_runtime.drivers.sim_wire import ORDER, SAMPLE, pack, unpack
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.policy import PolicyFile
+from robopolicy_runtime.ticker import ask_for_realtime
 from robopolicy_runtime.verify import Plant
 
 STEP_S = 0.001
@@ -209,6 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     for fault in options.fault:
         robot._faults[fault] = np.inf
     print(f"robot {robot.contract.robot!r} on 127.0.0.1:{robot.port}", flush=True)
+    ask_for_realtime(40)  # a robot's computer is its own; here it shares one
     with suppress(KeyboardInterrupt):
         robot.run()
     return 0
