@@ -132,6 +132,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         file = PolicyFile.open(options.file)
         contract = file.contract
+        source = make_source(options.commands, contract)  # mistakes are found before the robot is
+        held.append(source)
+        log = LogWriter(options.log, contract) if options.log else None
+        if log is not None:
+            held.append(log)
         if options.driver == "sim" and not options.no_robot:
             from robopolicy_runtime.drivers.sim import start_robot
 
@@ -139,11 +144,6 @@ def main(arguments: list[str] | None = None) -> int:
         safety = Safety(make_driver(options.driver, options), contract)
         held.append(safety)
         safety.connect()
-        source = make_source(options.commands, contract)
-        held.append(source)
-        log = LogWriter(options.log, contract) if options.log else None
-        if log is not None:
-            held.append(log)
         machine = Machine(Controller(file), safety, options.ramp, options.deadman)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda got, _: asked.append(got))

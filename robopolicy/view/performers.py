@@ -1,4 +1,4 @@
-"""What can be watched: the policy of a run, an exported policy in plain MuJoCo, a clip."""
+"""What can be watched: the policy of a run, an exported policy in plain MuJoCo, a clip, a log."""
 
 from pathlib import Path
 from typing import Protocol
@@ -183,7 +183,8 @@ def find_performer(target: Path, robot: str | None = None) -> Performer:
     """What a person named.
 
     Args:
-        target: A run folder, an ONNX file, or a clip: a file, or with ``robot`` the name of one of its clips.
+        target: A run folder, an ONNX file, a log (.log), or a clip: a file, or with ``robot`` the name of one of its
+            clips.
         robot: Robot of a clip.
 
     Raises:
@@ -195,9 +196,13 @@ def find_performer(target: Path, robot: str | None = None) -> Performer:
         return FilePerformer(target)
     if robot is not None and (target.is_dir() or target.suffix == ".onnx"):
         raise UserError(f"--robot {robot} is for clips; {target} knows its own robot")
+    if target.suffix == ".log":
+        from robopolicy.view.log_performer import LogPerformer
+
+        return LogPerformer(target, robot)
     if robot is not None or target.suffix == ".npz":
         return ClipPerformer(target, robot)
     what = "is none of them" if target.exists() else "does not exist"
     raise UserError(
-        f"{target} {what}: play a run folder, an .onnx file, an .npz clip, or a clip's name with --robot NAME"
+        f"{target} {what}: play a run folder, an .onnx file, an .npz clip, a .log, or a clip's name with --robot NAME"
     )

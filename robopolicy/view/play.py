@@ -39,7 +39,7 @@ def play(target: Path, video: Path | None, seconds: float, command: Sequence[flo
         raise UserError(f"--seconds {seconds:g}: a film has a positive length")
     performer = find_performer(target, robot)
     if command is not None and not performer.channels:
-        raise UserError(f"--command is for policies; {performer.title} is a clip and moves as it is")
+        raise UserError(f"--command is for policies; {performer.title} moves as it was recorded")
     parts = tour(performer.channels) if command is None else held(performer.channels, command)
     if command is not None:
         _note_outside(performer, parts[0].command)

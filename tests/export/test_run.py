@@ -1,0 +1,81 @@
+"""The runtime from its command line."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from robopolicy_runtime.__main__ import COMMANDS
+from robopolicy_runtime.log import read_log
+from robopolicy_runtime.machine import State
+from test_runtime_faults import free_port, running_rows
+
+
+def runtime(*words: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "robopolicy_runtime", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def script(folder: Path) -> Path:
+    path = folder / "commands.txt"
+    path.write_text("0.3 ready\n0.8 run vx=0.5\n")
+    return path
+
+
+def test_a_run_from_beginning_to_end(policy_path: Path, tmp_path: Path):
+    log = tmp_path / "run.log"
+    process = runtime(
+        *("run", policy_path, "--port", free_port(), "--commands", script(tmp_path)),
+        *("--ramp", 0.2, "--seconds", 1.5, "--log", log),
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert "ready -> run: asked" in out
+    assert "periods of 20 ms" in out
+    assert "missed" in out
+    states = read_log(log)[0]["state"].astype(int).tolist()
+    assert states == sorted(states)
+    assert {State.OFF, State.READY, State.RUN} <= set(states)
+
+
+def test_ctrl_c_lets_the_joints_give_way_first(policy_path: Path, tmp_path: Path):
+    log = tmp_path / "run.log"
+    process = runtime(
+        *("run", policy_path, "--port", free_port(), "--commands", script(tmp_path), "--ramp", 0.2, "--log", log)
+    )
+    end = time.monotonic() + 30
+    while running_rows(log) < 3 and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "-> stop: asked" in out or "-> fallen" in out
+    states = read_log(log)[0]["state"]
+    assert (states[-20:] > State.RUN).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (["run", "nothing.onnx"], "refused: nothing.onnx: cannot be read"),
+        (["dance"], "no command 'dance'; there are: run, verify, transfer, robot"),
+        (["run", "FILE", "--no-robot", "--commands", "udp:x"], "udp:PORT wants a number"),
+        (["run", "FILE", "--no-robot", "--commands", "no.txt"], "no.txt: cannot be read"),
+        (["robot", "nothing.onnx"], "sim_robot: nothing.onnx: cannot be read"),
+    ],
+)
+def test_mistakes_are_one_line(words: list[str], what: str, policy_path: Path, monkeypatch):
+    process = runtime(*[str(policy_path) if word == "FILE" else word for word in words])
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert what in err
+    assert err.count("\n") == 1
+
+
+def test_help_names_every_command():
+    out, _ = runtime("--help").communicate(timeout=30)
+    for name, (_, text) in COMMANDS.items():
+        assert f"{name} " in out
+        assert text in out
