@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
 
     commands.add_parser("train", help="train a task; `robopolicy train TASK --help` shows every setting")
     play = add("play", _play, "watch a run, an ONNX file or a clip: in a window, or as a video")
-    play.add_argument("target", type=Path, help="run folder, policy.onnx or clip.npz; with --robot a clip's name")
+    play.add_argument(
+        "target", type=Path, help="run folder, policy.onnx, clip.npz or robot.log; with --robot a clip's name"
+    )
     play.add_argument(
         "--video",
         type=Path,
@@ -96,6 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     verify = add("verify", _verify, "prove an exported policy in plain MuJoCo, without the trainer")
     verify.add_argument("target", type=Path, metavar="FILE", help="policy.onnx")
     verify.add_argument("--json", action="store_true", help="print one JSON object")
+    verify.add_argument("--transfer", action="store_true", help="sim to hidden sim: drive plants that it never saw")
+    verify.add_argument("--against", type=Path, metavar="FILE", help="with --transfer: a second policy beside it")
+    verify.add_argument("--seeds", type=int, metavar="N", help="with --transfer: episodes per point (default 16)")
+    verify.add_argument("--output", type=Path, metavar="FILE", help="with --transfer: write the report, one HTML page")
     listing = add("list", _list, "show the tasks, robots and clips that exist")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     bench = add("bench", _bench, "measure speed: the bare engine, collecting, and the whole training loop")
@@ -160,7 +166,12 @@ def _verify(arguments: argparse.Namespace) -> int:
     import subprocess
 
     # A process of its own, so that nothing of the trainer can help the file to agree.
-    command = [sys.executable, "-m", "robopolicy_runtime.verify", str(arguments.target)]
+    options = {"--against": arguments.against, "--seeds": arguments.seeds, "--output": arguments.output}
+    given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    if given and not arguments.transfer:
+        raise UserError(f"verify {given[0]} belongs to --transfer; see robopolicy verify --help")
+    module = "robopolicy_runtime.transfer" if arguments.transfer else "robopolicy_runtime.verify"
+    command = [sys.executable, "-m", module, str(arguments.target), *given]
     return subprocess.run(command + ["--json"] * arguments.json).returncode
 
 

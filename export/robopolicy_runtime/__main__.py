@@ -6,7 +6,10 @@ import sys
 COMMANDS = {
     "run": ("robopolicy_runtime.run", "drive a robot with a policy"),
     "verify": ("robopolicy_runtime.verify", "prove a policy file in plain MuJoCo (extra: verify)"),
-    "transfer": ("robopolicy_runtime.transfer.__main__", "drive it on hidden plants, sim to hidden sim (extra: verify)"),
+    "transfer": (
+        "robopolicy_runtime.transfer.__main__",
+        "sim to hidden sim: drive it on plants it never saw (extra: verify)",
+    ),
     "robot": ("robopolicy_runtime.drivers.sim_robot", "a simulated robot as a process of its own (extra: verify)"),
 }
 
