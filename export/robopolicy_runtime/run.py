@@ -67,10 +67,10 @@ def loop(
 
 def summary(ticker: Ticker) -> str:
     """Lateness of the wake-ups and missed periods, in a line."""
-    late = 1e3 * np.array(ticker.lateness or [0.0])
+    late = 1e3 * ticker.lateness if ticker.count else np.zeros(1)
     p50, p99 = np.percentile(late, [50, 99])
     return (
-        f"{len(ticker.lateness)} periods of {1e3 * ticker.period_s:g} ms, late by {p50:.2f} ms (median), "
+        f"{ticker.count} periods of {1e3 * ticker.period_s:g} ms, late by {p50:.2f} ms (median), "
         f"{p99:.2f} ms (99%), {late.max():.2f} ms (most); {ticker.missed} missed"
     )
 

@@ -4,6 +4,10 @@ import os
 import time
 from collections.abc import Callable
 
+import numpy as np
+
+_KEPT = 100_000  # wake-ups; a ring, so that hours cost no more memory than minutes
+
 
 class Ticker:
     """Wakes up once a period, and counts what it missed.
@@ -14,11 +18,9 @@ class Ticker:
         sleep: Takes seconds.
 
     Attributes:
+        count: Wake-ups so far.
         missed: Periods that were left out because the one before took too long.
-        lateness: How late every wake-up was [s], the newest last; at most ``keep``.
     """
-
-    keep = 100_000
 
     def __init__(
         self,
@@ -28,7 +30,8 @@ class Ticker:
     ) -> None:
         self.period_s, self._clock, self._sleep = period_s, clock, sleep
         self.missed = 0
-        self.lateness: list[float] = []
+        self._late = np.zeros(_KEPT)
+        self.count = 0
         self._next: float | None = None
 
     def wait(self) -> float:
@@ -42,9 +45,14 @@ class Ticker:
         if now < self._next:
             self._sleep(self._next - now)
         late = max(self._clock() - self._next, 0.0)
-        if len(self.lateness) < self.keep:
-            self.lateness.append(late)
+        self._late[self.count % _KEPT] = late
+        self.count += 1
         return late
+
+    @property
+    def lateness(self) -> np.ndarray:
+        """How late the latest wake-ups were, in any order, at most 100,000 of them [s]. Shape (K,)."""
+        return self._late[: self.count].copy()
 
 
 def ask_for_realtime(priority: int = 50) -> str | None:

@@ -56,6 +56,16 @@ def test_missed_periods_are_counted_and_left_out():
     assert ticker.lateness == pytest.approx([0.0, 0.005, 0.0], abs=1e-9)
 
 
+def test_the_memory_of_a_ticker_does_not_grow():
+    clock = Clock()
+    ticker = Ticker(0.02, clock, clock.sleep)
+    for k in range(100_010):
+        ticker.wait()
+        clock.now += 0.0 if k < 100_000 else 0.021  # the last ten end late, so the next begin late
+    assert (ticker.count, len(ticker.lateness)) == (100_010, 100_000)
+    assert (ticker.lateness > 0.0005).sum() == 9
+
+
 def tick(**changes) -> Tick:
     values = {
         "state": State.RUN,
