@@ -13,7 +13,7 @@ from stable_baselines3.common.logger import Logger
 
 from robopolicy import checkpoint
 from robopolicy.cores import usable_cores
-from robopolicy.env.env import Env
+from robopolicy.env.env import STATE_VERSION, Env
 from robopolicy.errors import UserError
 from robopolicy.learn.amp import MotionPrior
 from robopolicy.learn.ppo import PPO
@@ -157,12 +157,13 @@ class Trainer:
             self.prior.load_state_dict(run.state["prior"])
         self.elapsed = run.sidecar["seconds"]
         was = run.sidecar.get("engine", self.engine)
-        if self.ranks.rank == 0 and was == self.engine:
+        known = run.state["env"].get("version") == STATE_VERSION
+        if self.ranks.rank == 0 and was == self.engine and known:
             self.env.load_state_dict(run.state["env"])
             return
         if self.ranks.rank == 0:
-            text = f"the run was trained on {was}; on {self.engine} its robots begin new episodes"
-            warnings.warn(text, stacklevel=2)
+            why = f"was trained on {was}; on {self.engine}" if known else "is from an earlier version;"
+            warnings.warn(f"the run {why} its robots begin new episodes", stacklevel=2)
         seed = self.options.seed + self.ranks.rank + run.sidecar["steps"]
         for generator in (self.env.generator, self.model.generator, *([self.prior.generator] if self.prior else [])):
             generator.manual_seed(seed)

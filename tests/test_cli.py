@@ -290,6 +290,16 @@ def test_eval_prints_one_json_object(tiny, capfd):
     assert result["style_distance"] is None  # this task has no clips
 
 
+def test_a_run_of_an_earlier_version_goes_on_with_new_robots(copy: Path):
+    path = copy / checkpoint.CHECKPOINT
+    state = torch.load(path, weights_only=True)
+    del state["env"]["version"], state["env"]["starts"]["commands"]
+    torch.save(state, path)
+    with pytest.warns(UserWarning, match="the run is from an earlier version; its robots begin new episodes"):
+        assert main(["train", "--resume", str(copy), "--steps", "2304"]) == 0
+    assert checkpoint.load(copy).sidecar["steps"] == 2304
+
+
 @pytest.fixture(scope="module")
 def exported(tiny, tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("export") / "policy.onnx"

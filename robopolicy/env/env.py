@@ -26,6 +26,8 @@ _AT_START = (
 _TOLD = ("command", "moving", "command_timer", "clip")
 # What an environment must remember to continue to the same numbers, besides its simulation.
 _SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "_noise", "window", "cursor")
+STATE_VERSION = 2
+"""Of what ``Env.state_dict`` gives; raised when an earlier one can no longer be continued."""
 
 
 @dataclass
@@ -423,6 +425,7 @@ class Env:
         tensors = {name: getattr(self, name).clone() for name in _SAVED if hasattr(self, name)}
         history = {name: value.clone() for name, value in self._history.items()}
         return {
+            "version": STATE_VERSION,
             "sim": self.sim.state_dict(),
             "tensors": tensors,
             "history": history,
