@@ -13,9 +13,22 @@ from robopolicy_runtime.machine import State
 from test_runtime_faults import free_port, running_rows
 
 
+STARTED: list[subprocess.Popen[str]] = []
+
+
 def runtime(*words: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "robopolicy_runtime", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    STARTED.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    return STARTED[-1]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_runs_on():
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.communicate()
 
 
 def script(folder: Path) -> Path:
@@ -66,7 +79,7 @@ def test_ctrl_c_lets_the_joints_give_way_first(policy_path: Path, tmp_path: Path
         (["robot", "nothing.onnx"], "sim_robot: nothing.onnx: cannot be read"),
     ],
 )
-def test_mistakes_are_one_line(words: list[str], what: str, policy_path: Path, monkeypatch):
+def test_mistakes_are_one_line(words: list[str], what: str, policy_path: Path):
     process = runtime(*[str(policy_path) if word == "FILE" else word for word in words])
     _, err = process.communicate(timeout=30)
     assert process.returncode == 2

@@ -118,13 +118,15 @@ def killed_runtime(robot: Robot, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "robopolicy_runtime.run", robot.policy, "--no-robot", "--port", robot.port]
     command += ["--commands", script, "--ramp", "0.1", "--log", log]
     process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL)
-    end = time.monotonic() + 20
-    while running_rows(log) < 4:
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    assert robot.ask()["kp"] > 0
-    process.kill()
-    process.wait()
+    try:
+        end = time.monotonic() + 20
+        while running_rows(log) < 4:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        assert robot.ask()["kp"] > 0
+    finally:
+        process.kill()
+        process.wait()
     time.sleep(WITHIN_S)
     found = robot.ask()
     assert (found["watchdog"], found["kp"], found["kd"]) == (True, 0.0, 0.8)
