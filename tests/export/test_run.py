@@ -12,7 +12,6 @@ from robopolicy_runtime.log import read_log
 from robopolicy_runtime.machine import State
 from test_runtime_faults import free_port, running_rows
 
-
 STARTED: list[subprocess.Popen[str]] = []
 
 
