@@ -82,10 +82,11 @@ def _write(path: Path, page: str) -> None:
 
 
 def _progress(done: int, total: int, seconds: float) -> None:
-    if done % max(1, total // 50) and done != total:
+    shown = sys.stderr.isatty()
+    if done % max(1, total // (50 if shown else 5)) and done != total:
         return
     left = seconds / done * (total - done)
-    end = "\n" if done == total else "\r"
+    end = "\r" if shown and done != total else "\n"
     print(f"{done} of {total} episodes, {left / 60:.1f} minutes left  ", end=end, file=sys.stderr, flush=True)
 
 
