@@ -52,7 +52,7 @@ def test_both_do_the_same_and_the_ratio_is_ours_by_theirs(fake):
         assert found[f"{name}_ratio_to_peer"] == pytest.approx(ratio)
         assert ratio > 1
     assert found["peer"] == "mjlab 0.0.1"
-    assert "ours 47 and 55 numbers, mjlab's 48 and 72" in found["notes"][0]
+    assert "ours 47 and 58 numbers, mjlab's 48 and 72" in found["notes"][0]
 
 
 def test_our_side_takes_the_peers_robot_and_time_steps(fake, monkeypatch):
