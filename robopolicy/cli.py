@@ -109,7 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--num-envs", type=int, nargs="+", default=[None], help="robots at once, or several to compare")
     bench.add_argument("--compare", action="store_true", help="train a Go1 in turns with mjlab instead: ours / theirs")
     bench.add_argument("--peer-python", metavar="FILE", help="interpreter of another environment, which has mjlab")
-    bench.add_argument("--seconds", type=float, default=30.0, help="how long to train first, and then to measure [s]")
+    bench.add_argument(
+        "--seconds", type=float, default=30.0, help="how long to measure; three times that to train first [s]"
+    )
     bench.add_argument("--device", default="auto", help="auto, cpu, cuda or warp-cpu")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
     clip = commands.add_parser("clip", help="import, make, check or show a motion clip")

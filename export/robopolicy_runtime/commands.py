@@ -1,6 +1,7 @@
 """Where commands and requests come from: a script, UDP, a keyboard, a gamepad."""
 
 import json
+import math
 import os
 import select
 import socket
@@ -277,4 +278,6 @@ def _words(words: list[str], command: Command, where: str) -> tuple[dict[str, fl
             values[name] = float(number)
         except ValueError:
             raise ContractError(f"{where}: {name}={number!r} is no number") from None
+        if not math.isfinite(values[name]):
+            raise ContractError(f"{where}: {name}={number!r} is not finite")
     return values, request

@@ -155,6 +155,8 @@ def test_a_script_says_when_what_counts():
         ("0 vz=1", "line 1: nothing is called 'vz'; channels: vx, vy, yaw_rate; requests: ready, run"),
         ("0 vx=fast", "line 1: vx='fast' is no number"),
         ("0 run stop", "line 1: two requests"),
+        ("0 vx=nan", "line 1: vx='nan' is not finite"),
+        ("0 vx=inf", "line 1: vx='inf' is not finite"),
     ],
 )
 def test_a_script_with_a_mistake(text: str, what: str):
