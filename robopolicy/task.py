@@ -11,6 +11,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec
 import tyro
 from torch import Tensor
 
+from robopolicy.env.adr import Adr
 from robopolicy.env.channels import Channels
 from robopolicy.env.command import Command
 from robopolicy.env.state import State
@@ -145,6 +146,8 @@ class Task:
     """What the critic sees besides."""
     randomizers: dict[str, Randomizer] = field(default_factory=dict)
     """What differs from robot to robot."""
+    adr: Adr = field(default_factory=Adr)
+    """Whether their ranges widen as the policy copes."""
     push: Push = field(default_factory=Push)
     """Disturbances."""
     gait: Gait = field(default_factory=Gait)
@@ -184,6 +187,7 @@ class Task:
             raise UserError(f"num_envs is {self.num_envs}; it must be at least 1")
         if not 0 <= self.prior.weight <= 1:
             raise UserError(f"prior.weight is {self.prior.weight}; it must be between 0 and 1")
+        self.adr.validate()
         if self.prior.clips and self.prior.styles:
             raise UserError("prior.clips and prior.styles are both given; name all clips in prior.styles")
         if len(self.prior.styles) == 1:

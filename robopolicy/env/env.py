@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robopolicy.env.actuation import CORNER, Actuation, no_load_speed
 from robopolicy.env.starts import Starts
 from robopolicy.env.state import State, clock_signal
 from robopolicy.motion.reference import Reference
@@ -18,15 +19,18 @@ from robopolicy.task import Observation, Task
 
 _GROUPS = 125  # first episodes end at so many different times: on a CPU eight robots begin as cheaply as one
 # What is drawn anew when an episode begins, besides fields of the model: the body's own, the state's, and what is told.
-_OWN = ("encoder_offset", "imu_rotation", "kp", "kd", "torque_limit")
+_OWN = (
+    *("encoder_offset", "imu_rotation", "kp", "kd", "torque_limit"),
+    *("no_load_speed", "corner", "supply", "sag", "backlash", "sensor_delay"),
+)
 _AT_START = (
     *("qpos", "qvel", "phase", "age", "action", "previous_action", "target", "push_timer", "window_age"),
-    *("mean_velocity", "cycle"),
+    *("mean_velocity", "cycle", "pinned_end"),
 )
 _TOLD = ("command", "moving", "command_timer", "clip")
 # What an environment must remember to continue to the same numbers, besides its simulation.
 _SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "_noise", "window", "cursor")
-STATE_VERSION = 2
+STATE_VERSION = 3
 """Of what ``Env.state_dict`` gives; raised when an earlier one can no longer be continued."""
 
 
@@ -162,6 +166,10 @@ class Env:
         style_weight, clip = self.channels.weight(state.command), self.clip.clone()
 
         done = terminated | truncated
+        if self.starts.widening is not None:
+            up = torch.where(truncated, 1.0, self.age / self.max_episode_steps)
+            self.starts.widening.learn(done, self.pinned_end, up)
+            log |= self.starts.widening.log()
         self._resample_commands(~done)
         self._draw_noise()
         now = copy(state)  # with all it has computed; only the command is another
@@ -195,7 +203,7 @@ class Env:
         self.action.copy_(action.clamp(-self.action_clip, self.action_clip))
         self.target.copy_(torch.clamp(self.default_pose + self.action_scale * self.action, self.lower, self.upper))
         self.ctrl.copy_(self.target - self.encoder_offset)  # the servo regulates what its encoder reads
-        self.sim.step(self.substeps)
+        self.actuation.advance(self.substeps)
 
     def _push(self) -> None:
         push = self.task.push
@@ -211,6 +219,7 @@ class Env:
 
     def snapshot(self, rows: Rows = slice(None)) -> State:
         """The present state of some robots, by default all."""
+        late, torque_range = self.actuation.late, self.actuation.torque_range
         return State(
             robot=self.robot,
             control_dt=self.control_dt,
@@ -233,6 +242,9 @@ class Env:
             torque_limit=self.torque_limit[rows].clone(),
             encoder_offset=self.encoder_offset[rows].clone(),
             imu_rotation=self.imu_rotation[rows].clone(),
+            backlash=self.backlash[rows].clone() if self._plays else None,
+            torque_range=None if torque_range is None else torque_range[rows].float(),
+            late=None if late is None else (late[0][rows].clone(), late[1][rows].clone()),
             default_pose=self.default_pose,
             lower=self.lower,
             upper=self.upper,
@@ -350,6 +362,7 @@ class Env:
         sim.update_model(mask)
         sim.hold(mask, self.target - self.encoder_offset)
         sim.forward(mask)
+        self.actuation.begin(mask)
 
         def look(rows: Rows, n: int) -> dict[str, Tensor]:
             state = self.snapshot(rows)
@@ -392,10 +405,18 @@ class Env:
         self.cursor = torch.zeros(1, dtype=torch.long, device=device)
         self.encoder_offset = torch.zeros(n, j, device=device)
         self.imu_rotation = constant(mj.site_quat[self.robot.imu_site]).repeat(n, 1)
+        self.backlash = torch.zeros(n, j, device=device)
+        self._plays = "backlash" in self.starts.fields
         push = self.task.push
         self._kick = constant([push.velocity, push.velocity, 0, 0, 0, push.yaw_rate])
         self.kp, self.kd = constant(self.robot.kp).repeat(n, 1), constant(self.robot.kd).repeat(n, 1)
         self.torque_limit = constant(self.robot.torque_limit).repeat(n, 1)
+        self.no_load_speed = constant(no_load_speed(self.robot)).repeat(n, 1)
+        self.corner, self.supply = torch.full((n, 1), CORNER, device=device), torch.ones(n, 1, device=device)
+        self.sag, self.sensor_delay = (torch.zeros(n, 1, device=device) for _ in range(2))
+        own = {name: getattr(self, name) for name in _OWN}
+        self.actuation = Actuation(self.sim, self.starts.fields, own, _columns(self.robot.dof_adr, self.device))
+        self.pinned_end = torch.zeros(n, dtype=torch.long, device=device)
         self.window_age = torch.zeros(n, dtype=torch.long, device=device)
         if self.reference is not None:
             self.window = self.reference.features[:1].expand(n, self.reference.window, -1).clone()

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from robopolicy.env.actuation import CORNER, no_load_speed
+from robopolicy.env.adr import Widening
 from robopolicy.motion.reference import Reference
 from robopolicy.robot import RobotModel
 from robopolicy.task import Task
@@ -41,6 +43,8 @@ class Starts:
         self.device = generator.device
         self.randomizers = [] if nominal else list(task.randomizers.values())
         self.fields = sorted({field for r in self.randomizers for field in r.function.fields})
+        active = task.adr.active and self.randomizers
+        self.widening = Widening(task.adr, list(task.randomizers), self.device) if active else None
         self._bounds = task.command.bounds(self.device)
         self._channels = task.channels
         constant = lambda x: torch.as_tensor(x, dtype=torch.float32, device=self.device)  # noqa: E731
@@ -52,6 +56,12 @@ class Starts:
         own = {
             "encoder_offset": torch.zeros(len(robot.joint_names), device=self.device),
             "imu_rotation": constant(robot.mj.site_quat[robot.imu_site]),
+            "no_load_speed": constant(no_load_speed(robot)),
+            "corner": torch.full((1,), CORNER, device=self.device),
+            "supply": torch.ones(1, device=self.device),
+            "sag": torch.zeros(1, device=self.device),
+            "backlash": torch.zeros(len(robot.joint_names), device=self.device),
+            "sensor_delay": torch.zeros(1, device=self.device),
         }
         self._defaults = {
             f: own[f] if f in own else torch.as_tensor(getattr(robot.mj, f), device=self.device) for f in self.fields
@@ -83,9 +93,14 @@ class Starts:
         """Every randomized field, and the gains and limits that follow from it."""
         start = {f: default.expand(n, *default.shape).clone() for f, default in self._defaults.items()}
         draft = Draft(start, self.robot, self.generator, n)
-        for randomizer in self.randomizers:
+        end = None if self.widening is None else self.widening.draw(n, self.generator)
+        for i, randomizer in enumerate(self.randomizers):
+            if self.widening is not None and end is not None:
+                draft.widths, draft.pinned = self.widening.widths[i], self.widening.pins(end, i)
             randomizer.function(draft, **randomizer.params)
         values = dict(draft.fields)
+        if end is not None:
+            values["pinned_end"] = end
         if "actuator_gainprm" in values:
             values["kp"] = values["actuator_gainprm"][..., 0]
             values["kd"] = -values["actuator_biasprm"][..., 2]
@@ -137,12 +152,15 @@ class Starts:
 
     def state_dict(self) -> dict:
         """Everything needed to continue to the same numbers, besides the generator."""
-        return {"episodes": self._ahead.state_dict(), "commands": self._commands_ahead.state_dict()}
+        state = {"episodes": self._ahead.state_dict(), "commands": self._commands_ahead.state_dict()}
+        return state if self.widening is None else state | {"widening": self.widening.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
         """Restore what ``state_dict`` gave."""
         self._ahead.load_state_dict(state["episodes"], self.device)
         self._commands_ahead.load_state_dict(state["commands"], self.device)
+        if self.widening is not None:
+            self.widening.load_state_dict(state["widening"])
 
 
 class _Ahead:

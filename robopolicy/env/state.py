@@ -1,6 +1,6 @@
 """What a term may read: one instant of N robots."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 from robopolicy.motion.features import motion_features
 from robopolicy.robot import RobotModel
 from robopolicy.rotation import matrix
+
+_PLAY_TORQUE = 0.02  # share of the largest torque that takes a motor most of the way across the play of its gear
 
 
 @dataclass(eq=False)
@@ -41,6 +43,10 @@ class State:
         torque_limit: Shape (N, J) [N m].
         encoder_offset: What the joint encoders read too much [rad]. Shape (N, J).
         imu_rotation: Orientation of the inertial unit in the base, quaternion wxyz. Shape (N, 4).
+        backlash: Play of the gears, end to end [rad], (N, J); None where there is none.
+        torque_range: Lowest and highest torque that the motors could give at their speed [N m], (N, J, 2); None where
+            the speed is no matter.
+        late: What the sensors tell of if not of the present: qpos and qvel of a moment ago, shapes as above.
         default_pose: Joint angles of the home pose [rad]. Shape (J,).
         lower, upper: Joint range [rad]. Shape (J,).
     """
@@ -69,6 +75,9 @@ class State:
     default_pose: Tensor
     lower: Tensor
     upper: Tensor
+    backlash: Tensor | None = None
+    torque_range: Tensor | None = None
+    late: tuple[Tensor, Tensor] | None = None
 
     @property
     def quat(self) -> Tensor:
@@ -132,7 +141,22 @@ class State:
     def torque(self) -> Tensor:
         """Torque of the servos at this instant [N m]. Shape (N, J)."""
         raw = self.kp * (self.target - self.encoder_offset - self.joint_pos) - self.kd * self.joint_vel
-        return torch.clamp(raw, -self.torque_limit, self.torque_limit)
+        if self.torque_range is None:
+            return torch.clamp(raw, -self.torque_limit, self.torque_limit)
+        return torch.clamp(raw, self.torque_range[..., 0], self.torque_range[..., 1])
+
+    @cached_property
+    def sensed(self) -> "State":
+        """The moment that the sensors tell of: this one, or a slightly earlier one where they are late."""
+        return self if self.late is None else replace(self, qpos=self.late[0], qvel=self.late[1], late=None)
+
+    @cached_property
+    def encoder_error(self) -> Tensor:
+        """What the joint encoders read too much [rad]: their offset, and where the motor lies in the play of its gear,
+        which follows its torque (Grandia et al. 2024). Shape (N, J)."""
+        if self.backlash is None:
+            return self.encoder_offset
+        return self.encoder_offset + self.backlash / 2 * torch.tanh(self.torque / (_PLAY_TORQUE * self.torque_limit))
 
     @cached_property
     def foot_contact(self) -> Tensor:

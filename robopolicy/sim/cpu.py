@@ -74,6 +74,9 @@ class CpuSimulation(Simulation):
     def step(self, substeps: int) -> None:
         self._batch.step(nstep=substeps, stage=_VELOCITY)
 
+    def advance(self, substeps: int) -> None:
+        self._batch.step(nstep=substeps, stage=_NONE)
+
     def reset(self, mask: Tensor) -> None:
         self._batch.reset(_ids(mask), stage=_NONE)
 

@@ -106,7 +106,7 @@ class GpuSimulation(Simulation):
         self.forward(self._unstable)
 
     def advance(self, substeps: int) -> None:
-        """Physics steps alone: numbers may break, and derived fields stay a step behind."""
+        # Numbers may break; `step` looks after them.
         with self._here():
             for _ in range(substeps):
                 mjw.step(self._m, self._d)

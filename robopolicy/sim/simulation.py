@@ -72,6 +72,10 @@ class Simulation(ABC):
         """Advance every simulation by ``substeps`` physics steps under the controls in ``ctrl``."""
 
     @abstractmethod
+    def advance(self, substeps: int) -> None:
+        """As ``step``, but only the state is brought up to date: what follows from it stays a physics step behind."""
+
+    @abstractmethod
     def reset(self, mask: Tensor) -> None:
         """Put the model's default state where ``mask`` (N,) is true. Bound fields are stale until ``forward``."""
 

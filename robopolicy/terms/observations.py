@@ -9,12 +9,12 @@ from robopolicy.env.state import State, clock_signal
 
 def angular_velocity(state: State) -> Tensor:
     """Gyroscope: angular velocity in the IMU's frame [rad/s]. Shape (N, 3)."""
-    return (state.base_ang_vel_b.unsqueeze(1) @ state.imu_frame).squeeze(1)
+    return (state.sensed.base_ang_vel_b.unsqueeze(1) @ state.imu_frame).squeeze(1)
 
 
 def projected_gravity(state: State) -> Tensor:
     """Direction of gravity in the IMU's frame, unit length. Shape (N, 3)."""
-    return (state.gravity_b.unsqueeze(1) @ state.imu_frame).squeeze(1)
+    return (state.sensed.gravity_b.unsqueeze(1) @ state.imu_frame).squeeze(1)
 
 
 def command(state: State) -> Tensor:
@@ -24,12 +24,12 @@ def command(state: State) -> Tensor:
 
 def joint_position(state: State) -> Tensor:
     """Encoder readings relative to the default pose [rad]. Shape (N, J)."""
-    return state.joint_pos + state.encoder_offset - state.default_pose
+    return state.sensed.joint_pos + state.encoder_error - state.default_pose
 
 
 def joint_velocity(state: State) -> Tensor:
     """Joint velocities [rad/s]. Shape (N, J)."""
-    return state.joint_vel
+    return state.sensed.joint_vel
 
 
 def last_action(state: State) -> Tensor:

@@ -134,6 +134,12 @@ def delayed(robot: RobotModel, d: Fields, steps: Tensor) -> Fields:
     return {"actuator_delay": seconds.unsqueeze(-1).expand_as(d["actuator_delay"])}
 
 
+def damped(robot: RobotModel, d: Fields, added: Tensor) -> Fields:
+    value = d["dof_damping"].clone()
+    value[:, robot.dof_adr] += added * torch.as_tensor(robot.kd)
+    return {"dof_damping": value}
+
+
 JOINTS = 14
 CASES = {
     "ground_friction": Case(
@@ -189,8 +195,61 @@ CASES = {
     ),
     "imu_orientation": Case({"limit": 0.03}, rotation_vector, turned, 3),
     "action_latency": Case({"steps": (0, 3)}, late_steps, delayed, 1),
+    "sensor_latency": Case(
+        {"steps": (0, 3)},
+        lambda r, f, d: [(f["sensor_delay"][:, 0], (0, 3))],
+        lambda r, d, steps: {"sensor_delay": steps.unsqueeze(-1)},
+        1,
+    ),
+    "torque_speed": Case(
+        {"no_load": (0.2, 0.6), "corner": (0.0, 0.5)},
+        lambda r, f, d: [(f["no_load_speed"] / d["no_load_speed"], (0.2, 0.6)), (f["corner"], (0.0, 0.5))],
+        lambda r, d, factor, corner: {"no_load_speed": d["no_load_speed"] * factor, "corner": corner},
+        JOINTS,
+    ),
+    "supply_voltage": Case(
+        {"voltage": (0.3, 0.5), "sag": (0.1, 0.3)},
+        lambda r, f, d: [(f["supply"], (0.3, 0.5)), (f["sag"], (0.1, 0.3))],
+        lambda r, d, supply, sag: {"supply": supply, "sag": sag},
+        1,
+    ),
+    "backlash": Case(
+        {"play": (0.01, 0.05)},
+        lambda r, f, d: [(f["backlash"], (0.01, 0.05))],
+        lambda r, d, play: {"backlash": play},
+        JOINTS,
+    ),
+    "joint_damping": Case(
+        {"added": (0.1, 0.5)},
+        lambda r, f, d: [
+            (
+                (f["dof_damping"] - d["dof_damping"])[:, r.dof_adr] / torch.as_tensor(r.kd),
+                (0.1, 0.5),
+            )
+        ],
+        damped,
+        JOINTS,
+    ),
 }
-ENV_FIELDS = ("encoder_offset", "imu_rotation")
+SENSES = ("imu_orientation", "backlash", "sensor_latency")  # turn what is sensed, not what happens
+SOMETIMES = ("action_latency", "sensor_latency")  # whole steps, of which none may be drawn
+
+
+def env_defaults(robot: RobotModel) -> Fields:
+    """Fields that are the environment's and not MuJoCo's, as they are without randomization, of one robot."""
+    return {
+        "encoder_offset": torch.zeros(1, JOINTS),
+        "imu_rotation": torch.tensor([[1.0, 0, 0, 0]]),
+        "no_load_speed": torch.as_tensor(robot.velocity_limit).float().unsqueeze(0),
+        "corner": torch.full((1, 1), 0.5),
+        "supply": torch.ones(1, 1),
+        "sag": torch.zeros(1, 1),
+        "backlash": torch.zeros(1, JOINTS),
+        "sensor_delay": torch.zeros(1, 1),
+    }
+
+
+ENV_FIELDS = tuple(env_defaults(compiled(ROBOT)))
 
 
 def functions() -> dict[str, Callable]:
@@ -209,7 +268,7 @@ def outcome(env: Env, name: str) -> Fields:
 
 def defaults(env: Env, name: str) -> Fields:
     """What the compiler made of the MJCF, from a model that no environment has touched."""
-    known = {f: torch.zeros(1, JOINTS) if f == "encoder_offset" else torch.tensor([[1.0, 0, 0, 0]]) for f in ENV_FIELDS}
+    known = env_defaults(env.robot)
     model = env.robot.robot.compile(visual=False).mj
     return {
         f: (known[f] if f in known else torch.as_tensor(getattr(model, f)).unsqueeze(0)).repeat(
@@ -230,16 +289,16 @@ def test_it_draws_uniformly_from_its_range_and_changes_nothing_else(name: str):
     fields, default = outcome(env, name), defaults(env, name)
     values = case.drawn(env.robot, fields, default)
     for drawn, (low, high) in values:
-        assert drawn.numel() == 256 * case.draws
+        assert drawn.numel() in (256, 256 * case.draws)
         width = high - low
         assert float(drawn.min()) >= low - 1e-4 * width
         assert float(drawn.max()) <= high + 1e-4 * width
         assert float(drawn.min()) < low + 0.03 * width
         assert float(drawn.max()) > high - 0.03 * width
         assert float(drawn.mean()) == pytest.approx((low + high) / 2, abs=0.06 * width)
-        spread = width / 12**0.5 if name != "action_latency" else 1.118
+        spread = width / 12**0.5 if name not in SOMETIMES else 1.118
         assert float(drawn.std()) == pytest.approx(spread, rel=0.1)
-        if case.draws > 1:  # each joint, link or axis has its own
+        if drawn.numel() > 256:  # each joint, link or axis has its own
             assert float(drawn.std(dim=1).min()) > 0
     expected = case.expected(env.robot, default, *(drawn for drawn, _ in values))
     assert expected.keys() == fields.keys()
@@ -261,7 +320,7 @@ def test_only_robots_whose_episode_begins_are_drawn_anew(name: str):
     for field in before:
         assert torch.equal(after[field][~mask], before[field][~mask])
         changed |= (after[field] != before[field]).flatten(1).any(1)
-    assert changed.any() if name == "action_latency" else torch.equal(changed, mask)  # 0 to 3 steps may recur
+    assert changed.any() if name in SOMETIMES else torch.equal(changed, mask)  # 0 to 3 steps may recur
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -288,15 +347,17 @@ def test_the_robot_moves_or_senses_differently(name: str):
     for chosen in (name, None):
         env = make(chosen, 8, terminations={})
         env.reset(stagger=False)
+        env.hold_command(torch.zeros(8, 3))
         env.qvel[:, 0] += 1.5  # so that it slides as well
         seen = [(env.qpos.float(), env.step(action).obs["actor"].clone()) for action in actions(env, 12, size=2.0)]
         assert env.qpos.isfinite().all()
         paths.append((env.qpos.float(), torch.stack([obs for _, obs in seen])))
     moved = (paths[0][0] - paths[1][0]).abs().amax(1)
     sensed = (paths[0][1] - paths[1][1]).abs().amax((0, 2))
-    if name == "imu_orientation":  # turns what is sensed, not what happens
+    if name in SENSES:
+        late = outcome(make_and_reset(name), name).get("sensor_delay", torch.ones(8, 1))[:, 0] > 0
         assert not moved.any()
-        assert (sensed > 1e-3).all()
+        assert torch.equal(sensed > 1e-3, late)
         return
     differ = moved > 1e-4
     if name == "action_latency":  # some robots are never late

@@ -1,0 +1,148 @@
+"""Motors and sensors as they are, against plain mj_step and MuJoCo's own DC motor."""
+
+import mujoco
+import numpy as np
+import pytest
+import torch
+from small_envs import actions, quiet
+
+from robopolicy.env.env import Env
+from robopolicy.task import randomize
+from robopolicy.terms import randomizers
+
+STEPS = 10
+
+
+def largest(speed: float, torque: float, no_load: float, corner: float) -> float:
+    """By the words of Disney's paper: full torque up to a speed, then linear to zero; full torque when braking."""
+    if speed <= corner * no_load:
+        return torque
+    return max(0.0, torque * (1 - (speed - corner * no_load) / (no_load - corner * no_load)))
+
+
+def test_torque_falls_with_speed_and_supply_at_every_physics_step():
+    """Oracle: one mj_step at a time, the limits worked out by hand for every joint before it."""
+    chosen = {
+        "envelope": randomize(randomizers.torque_speed, no_load=(0.1, 0.3), corner=(0.1, 0.6)),
+        "supply": randomize(randomizers.supply_voltage, voltage=(0.4, 0.7), sag=(0.2, 0.4)),
+    }
+    env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 3, seed=1)
+    env.reset(stagger=False)
+    j, robot = env.num_actions, env.robot
+    start = [(env.qpos[i].numpy().copy(), env.qvel[i].numpy().copy()) for i in range(3)]
+    moves = list(actions(env, STEPS, size=3.0))
+    paths = [(env.step(a), env.qpos.clone(), env.ctrl.clone(), env.state.torque.clone())[1:] for a in moves]
+    saturated = 0
+    for i in range(3):
+        model = env.robot.robot.compile(visual=False).mj
+        data = mujoco.MjData(model)
+        data.qpos[:], data.qvel[:] = start[i]
+        supply, sag = float(env.supply[i]), float(env.sag[i])
+        no_load, corner = env.no_load_speed[i].double().numpy(), float(env.corner[i])
+        load = 0.0
+        for qpos, ctrl, torque in paths:
+            for _ in range(env.substeps):
+                u = supply - sag * load
+                for k in range(j):
+                    speed = data.qvel[robot.dof_adr[k]]
+                    full = robot.torque_limit[k] * u
+                    model.actuator_forcerange[k] = (
+                        -largest(-speed, full, no_load[k] * u, corner),
+                        largest(speed, full, no_load[k] * u, corner),
+                    )
+                data.ctrl[:] = ctrl[i].numpy()
+                mujoco.mj_step(model, data)
+                load = float(np.mean(np.abs(data.actuator_force) / robot.torque_limit))
+                saturated += int((np.abs(np.abs(data.actuator_force) - model.actuator_forcerange[:, 1]) < 1e-9).sum())
+            np.testing.assert_allclose(qpos[i].numpy(), data.qpos, atol=2e-5)
+            assert (torque[i].abs().numpy() <= robot.torque_limit * supply * 1.0001).all()
+    assert saturated > 50  # the limits were really met
+
+
+def test_a_corner_at_zero_is_mujocos_dc_motor():
+    """A joint that runs away under our limits, and under MuJoCo's actuator `dcmotor` with the same constants."""
+    torque, no_load, supply = 2.0, 10.0, 0.8
+    kt = torque / no_load  # then at full voltage the stall torque is kt V / R with V = no_load kt
+    resistance, volts = kt * kt * no_load / torque, kt * no_load * supply
+
+    def model(ours: bool) -> mujoco.MjModel:
+        spec = mujoco.MjSpec()
+        spec.option.gravity = [0, 0, 0]
+        spec.option.timestep = 0.0005
+        body = spec.worldbody.add_body()
+        joint = body.add_joint(name="hinge", type=mujoco.mjtJoint.mjJNT_HINGE)
+        joint.armature = 0.05
+        body.add_geom(type=mujoco.mjtGeom.mjGEOM_SPHERE, size=[0.05, 0, 0], mass=0.01)
+        actuator = spec.add_actuator(name="motor", target="hinge", trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        if ours:
+            actuator.set_to_motor()
+        else:
+            actuator.set_to_dcmotor(motorconst=[kt, kt], resistance=resistance)
+        return spec.compile()
+
+    dc, plain = model(False), model(True)
+    a, b = mujoco.MjData(dc), mujoco.MjData(plain)
+    a.ctrl[:] = volts
+    for _ in range(2000):
+        b.ctrl[:] = largest(float(b.qvel[0]), torque * supply, no_load * supply, 0.0)
+        mujoco.mj_step(dc, a)
+        mujoco.mj_step(plain, b)
+        assert b.qvel[0] == pytest.approx(a.qvel[0], abs=0.01 * no_load)
+    assert a.qvel[0] > 0.9 * no_load * supply
+
+
+def test_late_sensors_tell_of_an_earlier_physics_step():
+    """Oracle: the same robots one mj_step at a time, whose states are looked up."""
+    chosen = {"late": randomize(randomizers.sensor_latency, steps=(0, 4))}
+    env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 6, seed=3)
+    env.reset(stagger=False)
+    start = [(env.qpos[i].numpy().copy(), env.qvel[i].numpy().copy()) for i in range(6)]
+    late = env.sensor_delay[:, 0].long().tolist()
+    assert len(set(late)) >= 3
+    moves = list(actions(env, STEPS))
+    sensed = []
+    for move in moves:
+        env.step(move)
+        sensed.append((env.ctrl.clone(), env.state.sensed.joint_pos.clone(), env.state.sensed.base_ang_vel_b.clone()))
+    for i in range(6):
+        data = mujoco.MjData(env.robot.mj)
+        data.qpos[:], data.qvel[:] = start[i]
+        states = [(data.qpos.copy(), data.qvel.copy())]
+        for ctrl, joint_pos, gyro in sensed:
+            for _ in range(env.substeps):
+                data.ctrl[:] = ctrl[i].numpy()
+                mujoco.mj_step(env.robot.mj, data)
+                states.append((data.qpos.copy(), data.qvel.copy()))
+            qpos, qvel = states[-1 - late[i]]
+            np.testing.assert_allclose(joint_pos[i].numpy(), qpos[7:], atol=1e-5)
+            np.testing.assert_allclose(gyro[i].numpy(), qvel[3:6], atol=1e-4)
+
+
+def test_the_encoder_reads_half_the_play_too_much_under_load():
+    chosen = {"play": randomize(randomizers.backlash, play=(0.04, 0.04))}
+    env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 2)
+    env.reset(stagger=False)
+    env.step(torch.full((2, env.num_actions), 2.0))
+    state, limit = env.state, torch.as_tensor(env.robot.torque_limit)
+    error = state.encoder_error
+    assert (error.abs() <= 0.02 + 1e-6).all()
+    loaded = state.torque.abs() > 0.1 * limit
+    assert loaded.any()
+    torch.testing.assert_close(error[loaded], 0.02 * state.torque[loaded].sign(), atol=1e-5, rtol=0)
+
+
+def test_without_randomization_nothing_of_this_acts():
+    chosen = {"late": randomize(randomizers.sensor_latency, steps=(4, 4)), "v": randomize(randomizers.supply_voltage)}
+    env = Env(quiet("droid_walk", randomizers=chosen), 2, nominal=True)
+    assert env.actuation.late is None
+    assert env.actuation.torque_range is None
+    assert env.state.sensed is env.state
+
+
+def test_physics_that_breaks_within_a_control_step_is_told():
+    chosen = {"envelope": randomize(randomizers.torque_speed)}
+    env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 4)
+    env.reset(stagger=False)
+    env.qvel[1] = 1e12
+    step = env.step(torch.zeros(4, env.num_actions))
+    assert step.terminated.tolist() == [False, True, False, False]
