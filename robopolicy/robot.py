@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
@@ -52,7 +53,12 @@ class Robot:
     foot_sites: dict[str, tuple[str, tuple[float, float, float]]] = field(default_factory=dict)
 
     def compile(
-        self, timestep: float = 0.005, ground: bool = True, visual: bool = True, max_delay: int = 0
+        self,
+        timestep: float = 0.005,
+        ground: bool = True,
+        visual: bool = True,
+        max_delay: int = 0,
+        lay: Callable[[mujoco.MjSpec], None] | None = None,
     ) -> "RobotModel":
         """Compile the MJCF with our servos, sensors and a floor.
 
@@ -61,6 +67,7 @@ class Robot:
             ground: Add a floor where the MJCF has none.
             visual: Keep meshes that collide with nothing; training leaves them out.
             max_delay: Physics steps by which a servo's target may be late; ``actuator_delay`` [s] says how much it is.
+            lay: Gives the floor another shape than a plane, from which no sensor tells the feet's distance.
 
         Raises:
             UserError: The MJCF is absent or broken, or a joint, servo, site or keyframe is missing.
@@ -103,8 +110,10 @@ class Robot:
             drop_visual_meshes(spec)
         if ground:
             add_floor(spec)
-            for site in self.feet:
+            for site in self.feet if lay is None else ():
                 add_clearance_sensor(spec, site)
+            if lay is not None:
+                lay(spec)
         try:
             mj = spec.compile()
         except ValueError as error:
@@ -135,7 +144,8 @@ class RobotModel:
         base_body: Body that the free joint moves.
         foot_sites: Shape (F,).
         foot_bodies: Shape (F,).
-        clearance_adr: Index in sensordata of each foot's distance to the floor [m]. Shape (F,); empty without ground.
+        clearance_adr: Index in sensordata of each foot's distance to the floor [m]. Shape (F,); empty where that is no
+            plane.
         imu_site: Site of the inertial unit.
         home_qpos: Standing state. Shape (nq,).
         default_pose: Joint angles of it [rad]. Shape (J,).

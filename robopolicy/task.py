@@ -15,6 +15,7 @@ from robopolicy.env.adr import Adr
 from robopolicy.env.channels import Channels
 from robopolicy.env.command import Command
 from robopolicy.env.state import State
+from robopolicy.env.terrain import Terrain
 from robopolicy.errors import UserError
 from robopolicy.learn.config import PPOConfig
 from robopolicy.motion.prior import Prior
@@ -79,14 +80,20 @@ class Randomizer:
 
 @dataclass
 class Push:
-    """A sudden change of the base's velocity."""
+    """Disturbances: a sudden change of the base's velocity, and a force on it that lasts."""
 
     velocity: float = 0.0
     """Largest change along x and y [m/s]; 0 never pushes."""
     yaw_rate: float = 0.0
     """Largest change of the turning speed [rad/s]."""
+    force: float = 0.0
+    """Largest force on the base, level with the ground, in any direction [N]; 0 never applies one."""
+    force_s: tuple[float, float] = (0.1, 1.0)
+    """How long a force lasts [s]."""
     interval_s: tuple[float, float] = (5.0, 10.0)
     """Time between two pushes [s]."""
+    ramp_steps: int = 0
+    """Control steps of training over which pushes grow from nothing to their full size; 0: full from the start."""
 
 
 @dataclass
@@ -152,6 +159,8 @@ class Task:
     """Disturbances."""
     gait: Gait = field(default_factory=Gait)
     """The gait clock."""
+    terrain: Terrain = field(default_factory=Terrain)
+    """Shape of the ground."""
     prior: Prior = field(default_factory=Prior)
     """Style: clips and how they shape the motion."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
@@ -188,6 +197,7 @@ class Task:
         if not 0 <= self.prior.weight <= 1:
             raise UserError(f"prior.weight is {self.prior.weight}; it must be between 0 and 1")
         self.adr.validate()
+        self.terrain.validate()
         if self.prior.clips and self.prior.styles:
             raise UserError("prior.clips and prior.styles are both given; name all clips in prior.styles")
         if len(self.prior.styles) == 1:

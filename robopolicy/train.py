@@ -18,6 +18,7 @@ from robopolicy.errors import UserError
 from robopolicy.learn.amp import MotionPrior
 from robopolicy.learn.ppo import PPO
 from robopolicy.learn.ranks import Ranks
+from robopolicy.learn.symmetry import Symmetry
 from robopolicy.learn.warm_start import warm_start
 from robopolicy.motion.reference import Reference, load_reference
 from robopolicy.progress import Progress, open_logs
@@ -80,7 +81,9 @@ class Trainer:
         self.prior = None
         if self.reference is not None:
             self.prior = MotionPrior(task.prior, self.env.reference or self.reference, self.env, options.seed, ranks)
-        self.model = PPO(env=self.env, config=task.ppo, prior=self.prior, ranks=ranks, seed=seed, progress=self.done)
+        symmetry = Symmetry(task, self.env.robot, self.env.device) if task.ppo.symmetry_coef else None
+        parts = {"prior": self.prior, "symmetry": symmetry, "ranks": ranks}
+        self.model = PPO(env=self.env, config=task.ppo, **parts, seed=seed, progress=self.done)
         ranks.share(self.model.policy)
         self.elapsed = 0.0
         self._overflowed: set[str] = set()

@@ -75,6 +75,18 @@ class Actuation:
             for late, now in zip(self.late, (self._qpos, self._qvel), strict=True):
                 late.copy_(torch.where(mask.unsqueeze(-1), now.to(late.dtype), late))
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything needed to go on to the same numbers."""
+        late = {} if self.late is None else {"qpos": self.late[0].clone(), "qvel": self.late[1].clone()}
+        return {"load": self.load.clone(), **late}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what ``state_dict`` gave."""
+        self.load.copy_(state["load"])
+        if self.late is not None:
+            self.late[0].copy_(state["qpos"])
+            self.late[1].copy_(state["qvel"])
+
     def _limit(self, torque_range: Tensor) -> None:
         """The torques that the motors can give at their present speed."""
         own = self._own

@@ -69,6 +69,12 @@ class Widening:
         self._up = torch.zeros(2 * len(names) + 1, device=device)  # the last one: robots that are pinned nowhere
         self._count = torch.zeros_like(self._up)
 
+    def forget(self) -> None:
+        """Begin anew."""
+        self.widths.fill_(self.config.start)
+        self._up.zero_()
+        self._count.zero_()
+
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Where each of ``n`` robots is pinned: 2 r for the low end of randomizer r, 2 r + 1 for its high end, 2 R for
         nowhere. Shape (n,)."""

@@ -2,6 +2,7 @@
 
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -9,9 +10,12 @@ import torch
 from torch import Tensor
 
 from robopolicy.env.actuation import CORNER, Actuation, no_load_speed
+from robopolicy.env.pushes import STATE as PUSHED
+from robopolicy.env.pushes import Pushes
 from robopolicy.env.starts import Starts
 from robopolicy.env.state import State, clock_signal
-from robopolicy.motion.reference import Reference
+from robopolicy.env.terrain import Ground, lay
+from robopolicy.motion.reference import Reference, foot_positions
 from robopolicy.robot import RobotModel, load_robot
 from robopolicy.sim.make import make_simulation
 from robopolicy.sim.simulation import Rows, Simulation
@@ -24,12 +28,12 @@ _OWN = (
     *("no_load_speed", "corner", "supply", "sag", "backlash", "sensor_delay"),
 )
 _AT_START = (
-    *("qpos", "qvel", "phase", "age", "action", "previous_action", "target", "push_timer", "window_age"),
+    *("qpos", "qvel", "phase", "age", "action", "previous_action", "target", "window_age"),
     *("mean_velocity", "cycle", "pinned_end"),
 )
 _TOLD = ("command", "moving", "command_timer", "clip")
 # What an environment must remember to continue to the same numbers, besides its simulation.
-_SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "_noise", "window", "cursor")
+_SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "_noise", "window", "cursor", "clock")
 STATE_VERSION = 3
 """Of what ``Env.state_dict`` gives; raised when an earlier one can no longer be continued."""
 
@@ -100,9 +104,13 @@ class Env:
         task.validate()
         self.task = task
         self.nominal = nominal
+        hilly = task.terrain.active and not nominal
         late = [randomizer.max_delay for randomizer in task.randomizers.values()]
         self.robot: RobotModel = load_robot(task.robot).compile(
-            task.timestep, visual=False, max_delay=0 if nominal else max(late, default=0)
+            task.timestep,
+            visual=False,
+            max_delay=0 if nominal else max(late, default=0),
+            lay=partial(lay, terrain=task.terrain) if hilly else None,
         )
         self.num_envs = num_envs or task.num_envs
         self.sim = simulation or make_simulation(self.robot.mj, self.num_envs, device, threads, contacts)
@@ -110,7 +118,11 @@ class Env:
         self.reference = reference.to(self.device) if reference else None
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.channels = task.channels
-        self.starts = Starts(task, self.robot, self.num_envs, self.generator, self.reference, nominal)
+        self.ground = Ground(task.terrain, self.device) if hilly else None
+        self.clock = torch.zeros(1, device=self.device)
+        self.starts = Starts(
+            task, self.robot, self.num_envs, self.generator, self.reference, nominal, self.ground, self.clock
+        )
         self.control_dt = task.control_dt
         self.substeps = round(task.control_dt / task.timestep)
         self.max_episode_steps = round(task.episode_s / task.control_dt)
@@ -149,7 +161,9 @@ class Env:
         Args:
             action: Joint targets around the default pose, in units of the action scale. Shape (N, J).
         """
-        self._push()
+        self.clock += 1
+        if not self.nominal:
+            self.pushes.step()
         self._act(action)
         self.age += 1
         self.phase.copy_(torch.remainder(self.phase + self.control_dt / self.task.gait.period_s, 1.0))
@@ -183,6 +197,7 @@ class Env:
         """Start the random numbers anew."""
         self.generator.manual_seed(seed)
         self.starts.forget()
+        self.clock.zero_()
 
     def hold_command(self, command: Tensor) -> dict[str, Tensor]:
         """Give every robot a command that stays; returns what they observe then.
@@ -205,28 +220,18 @@ class Env:
         self.ctrl.copy_(self.target - self.encoder_offset)  # the servo regulates what its encoder reads
         self.actuation.advance(self.substeps)
 
-    def _push(self) -> None:
-        push = self.task.push
-        if self.nominal or (push.velocity == 0 and push.yaw_rate == 0):
-            return
-        self.push_timer -= self.control_dt
-
-        def kick(rows: Rows, n: int) -> dict[str, Tensor]:
-            change = self._kick * self.starts.uniform(n, -1, 1, 6)
-            return {"base": self.qvel[rows, :6] + change, "timer": self.starts.uniform(n, *push.interval_s)}
-
-        self.sim.assign(self.push_timer <= 0, {"base": self.qvel[:, :6], "timer": self.push_timer}, kick)
-
     def snapshot(self, rows: Rows = slice(None)) -> State:
         """The present state of some robots, by default all."""
         late, torque_range = self.actuation.late, self.actuation.torque_range
+        qpos, feet = self.qpos[rows].float(), self._site_xpos[:, self._feet][rows].float()
         return State(
             robot=self.robot,
             control_dt=self.control_dt,
-            qpos=self.qpos[rows].float(),
+            qpos=qpos,
             qvel=self.qvel[rows].float(),
-            foot_pos_w=self._site_xpos[:, self._feet][rows].float(),
-            foot_clearance=self._sensordata[:, self._clearance][rows].float(),
+            foot_pos_w=feet,
+            foot_clearance=self._foot_clearance(feet, rows),
+            ground=None if self.ground is None else self.ground.height(qpos[:, :2]),
             body_velocity=self._cvel[:, self._foot_bodies][rows].float(),
             tree_com_w=self._subtree_com[:, self.robot.base_body][rows].float(),
             mean_velocity=self.mean_velocity[rows].clone(),
@@ -249,6 +254,11 @@ class Env:
             lower=self.lower,
             upper=self.upper,
         )
+
+    def _foot_clearance(self, feet: Tensor, rows: Rows) -> Tensor:
+        if self.ground is None:
+            return self._sensordata[:, self._clearance][rows].float()
+        return (feet[..., 2] - self._foot_height - self.ground.height(feet[..., :2])).clamp(max=0.1)
 
     def _average(self, state: State) -> None:
         """Bring the mean velocity of the last gait cycle up to the present."""
@@ -381,6 +391,8 @@ class Env:
         sim, robot = self.sim, self.robot
         self.qpos, self.qvel, self.ctrl = sim.bind("qpos"), sim.bind("qvel"), sim.bind("ctrl")
         self._site_xpos, self._sensordata = sim.bind("site_xpos"), sim.bind("sensordata")
+        soles = foot_positions(robot.home_qpos[None], robot)[..., 2]
+        self._foot_height = torch.as_tensor(soles, dtype=torch.float32, device=self.device)
         self._cvel, self._subtree_com = sim.bind("cvel"), sim.bind("subtree_com")
         feet = (robot.foot_sites, robot.foot_bodies, robot.clearance_adr)
         self._feet, self._foot_bodies, self._clearance = (_columns(ids, self.device) for ids in feet)
@@ -398,7 +410,7 @@ class Env:
         self.command = torch.zeros(n, len(self.channels.names), device=device)
         self.moving = torch.zeros(n, dtype=torch.bool, device=device)
         self.clip = torch.full((n,), -1, device=device)
-        self.phase, self.command_timer, self.push_timer = (torch.zeros(n, device=device) for _ in range(3))
+        self.phase, self.command_timer = (torch.zeros(n, device=device) for _ in range(2))
         self.age = torch.zeros(n, dtype=torch.long, device=device)
         self.mean_velocity = torch.zeros(n, 3, device=device)
         self.cycle = torch.zeros(n, round(self.task.gait.period_s / self.control_dt), 3, device=device)
@@ -407,8 +419,7 @@ class Env:
         self.imu_rotation = constant(mj.site_quat[self.robot.imu_site]).repeat(n, 1)
         self.backlash = torch.zeros(n, j, device=device)
         self._plays = "backlash" in self.starts.fields
-        push = self.task.push
-        self._kick = constant([push.velocity, push.velocity, 0, 0, 0, push.yaw_rate])
+        self.pushes = Pushes(self.task.push, self.sim, self.robot.base_body, self.starts, self.control_dt, self.clock)
         self.kp, self.kd = constant(self.robot.kp).repeat(n, 1), constant(self.robot.kd).repeat(n, 1)
         self.torque_limit = constant(self.robot.torque_limit).repeat(n, 1)
         self.no_load_speed = constant(no_load_speed(self.robot)).repeat(n, 1)
@@ -422,6 +433,7 @@ class Env:
             self.window = self.reference.features[:1].expand(n, self.reference.window, -1).clone()
         self._at_start = {field: self.sim.expand(field) for field in self.starts.fields if field not in _OWN}
         self._at_start |= {name: getattr(self, name) for name in (*_OWN, *_AT_START, *_TOLD)}
+        self._at_start |= {name: getattr(self.pushes, name) for name in PUSHED}
         self.state = state = self.snapshot()
         sizes = {name: self._size(o, state) for name, o in self.task.observations.items()}
         self.actor_dim = sum(sizes.values())
@@ -445,11 +457,14 @@ class Env:
         """Everything needed to continue to the same numbers."""
         tensors = {name: getattr(self, name).clone() for name in _SAVED if hasattr(self, name)}
         history = {name: value.clone() for name, value in self._history.items()}
+        pushes = {name: getattr(self.pushes, name).clone() for name in PUSHED}
         return {
             "version": STATE_VERSION,
             "sim": self.sim.state_dict(),
             "tensors": tensors,
             "history": history,
+            "pushes": pushes,
+            "actuation": self.actuation.state_dict(),
             "held_command": self.held_command,
             "starts": self.starts.state_dict(),
             "rng": self.generator.get_state(),
@@ -461,6 +476,9 @@ class Env:
             getattr(self, name).copy_(value)
         for name, value in state["history"].items():
             self._history[name].copy_(value)
+        for name, value in state["pushes"].items():
+            getattr(self.pushes, name).copy_(value)
+        self.actuation.load_state_dict(state["actuation"])
         self.held_command = state["held_command"]
         self.starts.load_state_dict(state["starts"])
         self.generator.set_state(state["rng"])
@@ -475,6 +493,6 @@ def _scaled(term: Observation, state: State) -> Tensor:
 def _columns(ids: np.ndarray, device: torch.device) -> Tensor | slice:
     """Column indices as a slice where they are evenly spaced, since that gives a view, or else as a tensor."""
     step = int(ids[1] - ids[0]) if len(ids) > 1 else 1
-    if step > 0 and all(b - a == step for a, b in pairwise(ids)):
+    if len(ids) and step > 0 and all(b - a == step for a, b in pairwise(ids)):
         return slice(int(ids[0]), int(ids[-1]) + 1, step)
     return torch.as_tensor(ids, device=device)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from robopolicy.env.actuation import CORNER, no_load_speed
 from robopolicy.env.adr import Widening
+from robopolicy.env.terrain import Ground
 from robopolicy.motion.reference import Reference
 from robopolicy.robot import RobotModel
 from robopolicy.task import Task
@@ -25,6 +26,8 @@ class Starts:
         generator: Source of randomness.
         reference: Clips to start in, if any.
         nominal: Nothing is random but the command.
+        ground: Where they stand, if not on a plane.
+        clock: Control steps so far. Shape (1,).
 
     Attributes:
         fields: What the randomizers change: names of model fields, ``encoder_offset``, ``imu_rotation``.
@@ -38,9 +41,11 @@ class Starts:
         generator: torch.Generator,
         reference: Reference | None,
         nominal: bool,
+        ground: Ground | None,
+        clock: Tensor,
     ):
         self.task, self.robot, self.generator, self.reference, self.nominal = task, robot, generator, reference, nominal
-        self.device = generator.device
+        self.device, self.ground, self.clock = generator.device, ground, clock
         self.randomizers = [] if nominal else list(task.randomizers.values())
         self.fields = sorted({field for r in self.randomizers for field in r.function.fields})
         active = task.adr.active and self.randomizers
@@ -138,16 +143,24 @@ class Starts:
             fitting = self._channels.tell(own, reference.label[frame], self._channels.draw_weight(n, self.generator))
             clip = torch.where(chosen, reference.clip[frame], told["clip"])
             told = self._told(torch.where(rows, fitting, told["command"]), clip)
+        if self.ground is not None:
+            ramp = task.terrain.ramp_steps
+            share = (self.clock / ramp).clamp(0.1, 1.0) if ramp else torch.ones_like(self.clock)
+            place = self.ground.place(share, self.uniform(n, 0, 1, 2))
+            qpos[:, :2] += place
+            qpos[:, 2] += self.ground.standing_height(place)
         held = torch.clamp((qpos[:, 7:] - self._pose) / self._scale, -task.action_clip, task.action_clip)
         age = torch.zeros(n, dtype=torch.long, device=device)
         start = {"qpos": qpos, "qvel": qvel, "phase": phase, "age": age, "window_age": age}
         start |= {"action": held, "previous_action": held, "target": qpos[:, 7:]}
         start |= {"mean_velocity": velocity, "cycle": velocity.unsqueeze(1).expand(-1, self._cycle, -1)}
-        start["push_timer"] = self.uniform(n, *task.push.interval_s)
+        start |= {"push_timer": self.uniform(n, *task.push.interval_s), "push_left": torch.zeros(n, device=device)}
         return start | told
 
     def forget(self) -> None:
-        """Drop what was drawn ahead, so that the generator's seed decides everything again."""
+        """Drop what was drawn ahead and learned, so that the generator's seed decides everything again."""
+        if self.widening is not None:
+            self.widening.forget()
         self._ahead.used = self._commands_ahead.used = _BLOCK
 
     def state_dict(self) -> dict:

@@ -29,6 +29,7 @@ class State:
         foot_clearance: Distance of the feet to the floor, negative inside it, at most 0.1 [m]. Shape (N, F).
         body_velocity: Spatial velocity of each foot's body (rotation, then translation) about ``tree_com_w``, world
             frame. Shape (N, F, 6).
+        ground: Height of the ground below the base [m], (N,); None where it is a plane at 0.
         tree_com_w: Centre of mass of the robot, world frame [m]. Shape (N, 3).
         mean_velocity: Forward and sideways velocity in the heading frame [m/s] and yaw rate [rad/s], averaged over the
             last gait cycle, so that the sway of a step is not in it. Shape (N, 3).
@@ -78,6 +79,7 @@ class State:
     backlash: Tensor | None = None
     torque_range: Tensor | None = None
     late: tuple[Tensor, Tensor] | None = None
+    ground: Tensor | None = None
 
     @property
     def quat(self) -> Tensor:
@@ -86,8 +88,8 @@ class State:
 
     @property
     def base_height(self) -> Tensor:
-        """Height of the base's origin [m]. Shape (N,)."""
-        return self.qpos[:, 2]
+        """Height of the base's origin above the ground [m]. Shape (N,)."""
+        return self.qpos[:, 2] if self.ground is None else self.qpos[:, 2] - self.ground
 
     @property
     def joint_pos(self) -> Tensor:
@@ -161,7 +163,7 @@ class State:
     @cached_property
     def foot_contact(self) -> Tensor:
         """Whether each foot touches the floor (within 1 mm). Shape (N, F) bool."""
-        return self.foot_clearance < 1e-3
+        return self.foot_clearance < (1e-3 if self.ground is None else 0.01)
 
     @cached_property
     def foot_vel_w(self) -> Tensor:
@@ -171,8 +173,12 @@ class State:
 
     @cached_property
     def motion(self) -> Tensor:
-        """What the discriminator sees, see ``motion_features``. Shape (N, D)."""
-        return motion_features(self.qpos, self.qvel, self.foot_pos_w, self.rotation)
+        """What the discriminator sees, see ``motion_features``; heights are above the ground. Shape (N, D)."""
+        if self.ground is None:
+            return motion_features(self.qpos, self.qvel, self.foot_pos_w, self.rotation)
+        up = torch.nn.functional.pad(self.ground.unsqueeze(-1), (2, 0))
+        qpos = torch.cat((self.qpos[:, :3] - up, self.qpos[:, 3:]), dim=-1)
+        return motion_features(qpos, self.qvel, self.foot_pos_w - up.unsqueeze(1), self.rotation)
 
 
 def clock_signal(phase: Tensor, moving: Tensor) -> Tensor:

@@ -40,6 +40,8 @@ class PPOConfig:
     """Weight of the entropy bonus, which keeps exploration up."""
     value_coef: float = 1.0
     """Weight of the critic's loss."""
+    symmetry_coef: float = 0.0
+    """Weight of the mean square difference between the action in a mirror and the answer to what the mirror shows."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this norm."""
     hidden_actor: tuple[int, ...] = (128, 128)
@@ -70,6 +72,8 @@ class PPOConfig:
         for name in ("gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UserError(f"ppo.{name} is {getattr(self, name)}; it must be between 0 and 1")
+        if self.symmetry_coef < 0:
+            raise UserError(f"ppo.symmetry_coef is {self.symmetry_coef}; it must not be negative")
         for low, middle, high in (
             ("min_std", "initial_std", "max_std"),
             ("min_learning_rate", "learning_rate", "max_learning_rate"),

@@ -33,7 +33,7 @@ from robopolicy.learn.threads import ThreadChoice, Workers, choose_threads
 
 __all__ = ["PPO", "NonFiniteError", "PPOConfig", "RewardPrior", "gae"]
 
-LOSSES = ("policy_gradient_loss", "value_loss", "entropy", "kl", "clip_fraction", "grad_norm")
+LOSSES = ("policy_gradient_loss", "value_loss", "entropy", "kl", "clip_fraction", "symmetry_loss", "grad_norm")
 KL = LOSSES.index("kl")
 POLICY_SETTINGS = ("hidden_actor", "hidden_critic", "initial_std", "min_std", "max_std")
 
@@ -54,6 +54,14 @@ class RewardPrior(Protocol):
         ...
 
 
+class MirrorLoss(Protocol):
+    """How far the actor is from treating left and right alike."""
+
+    def loss(self, policy: RobotPolicy, seen: Tensor, action: Tensor) -> Tensor:
+        """A number to make small, given normalised observations (B, A) and the actor's answers (B, J)."""
+        ...
+
+
 class PPO(stable_baselines3.PPO):
     """Proximal policy optimisation on a tensor environment.
 
@@ -62,6 +70,7 @@ class PPO(stable_baselines3.PPO):
         env: A `robopolicy.env.env.Env`, or that inside an `SB3VecEnv`; None if only predictions are wanted.
         config: Settings; the defaults if None.
         prior: Mixes a style reward into the task's, if given.
+        symmetry: Knows left and right; needed if ``config.symmetry_coef`` is not 0.
         ranks: The processes that learn this policy together; each has an environment of the same size.
         threads: Threads that share the learner's work on the CPU, see `tune_threads`; changes no result.
         progress: How much of the run is done, 0 to 1; by default the share of the time steps. A run that is
@@ -87,6 +96,7 @@ class PPO(stable_baselines3.PPO):
         config: PPOConfig | None = None,
         *,
         prior: RewardPrior | None = None,
+        symmetry: MirrorLoss | None = None,
         ranks: Ranks = ALONE,
         threads: int = 1,
         progress: Callable[[], float] | None = None,
@@ -98,6 +108,7 @@ class PPO(stable_baselines3.PPO):
     ) -> None:
         self.config = config = config or PPOConfig()
         self.prior, self.ranks, self.progress, self.workers = prior, ranks, progress, Workers(threads)
+        self.symmetry = symmetry if config.symmetry_coef else None
         venv = None if env is None else self._wrap_env(env)
         if venv is not None:
             config.validate(venv.num_envs)
@@ -320,11 +331,15 @@ class PPO(stable_baselines3.PPO):
             error = torch.maximum(error, (near - old.returns).square())
         value_loss, entropy = error.mean(), gaussian_entropy(log_std)
         loss = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
+        lopsided = torch.zeros_like(loss)
+        if self.symmetry is not None:
+            lopsided = self.symmetry.loss(self.policy, old.actor, mean)
+            loss = loss + config.symmetry_coef * lopsided
         gradients = torch.autograd.grad(loss, self._parameters)
         with torch.no_grad():
             kl = gaussian_kl(old.mean, self._old_log_std, mean, log_std).mean()
             outside = (ratio != clipped).float().mean()
-            return torch.stack([policy_loss, value_loss, entropy, kl, outside]), gradients
+            return torch.stack([policy_loss, value_loss, entropy, kl, outside, lopsided]), gradients
 
     def _follow_kl(self, kl: Tensor) -> None:
         """Lower the learning rate where the policy moved too far, raise it where it hardly moves.
@@ -491,7 +506,7 @@ class PPO(stable_baselines3.PPO):
             "_env_parts",
             "_time_parts",
         ]
-        of_this_process = ["prior", "ranks", "progress", "workers", "_last_obs", "_last_episode_starts"]
+        of_this_process = ["prior", "symmetry", "ranks", "progress", "workers", "_last_obs", "_last_episode_starts"]
         return [*super()._excluded_save_params(), *made_in_setup, *of_this_process]
 
     def set_parameters(self, *args: Any, **kwargs: Any) -> None:

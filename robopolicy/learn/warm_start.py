@@ -120,4 +120,8 @@ def _states(env: Env, reference: Reference, action: Tensor) -> State:
         torque_limit=rows(nominal.torque_limit),
         encoder_offset=torch.zeros_like(action),
         imu_rotation=rows(nominal.imu_rotation),
+        backlash=None,
+        torque_range=None,
+        late=None,
+        ground=None,
     )

@@ -8,14 +8,20 @@ from small_envs import actions, kept, quiet, reference, shipped
 from torch import Tensor
 
 from robopolicy.env.env import Env
-from robopolicy.task import Push, Task, load_task
+from robopolicy.task import Push, Task, load_task, randomize
 from robopolicy.terms import randomizers
 
 pytest.importorskip("mujoco_warp", reason="needs robopolicy[gpu]")
 
 DEVICES = ["warp-cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 N = 6
-RANDOMIZERS = load_task("droid_walk").randomizers
+RANDOMIZERS = load_task("droid_walk").randomizers | {
+    "envelope": randomize(randomizers.torque_speed, no_load=(0.1, 0.2), corner=(0.0, 0.3)),
+    "supply": randomize(randomizers.supply_voltage, voltage=(0.05, 0.1), sag=(0.02, 0.04)),
+    "late": randomize(randomizers.sensor_latency, steps=(0, 4)),
+    "play": randomize(randomizers.backlash),
+    "damping": randomize(randomizers.joint_damping, added=(0.2, 0.5)),
+}
 
 pytestmark = pytest.mark.parametrize("device", DEVICES)
 
@@ -35,6 +41,8 @@ def pair(task: Task, device: str) -> tuple[Env, Env]:
     other.sim.update_model(mask)
     other.sim.hold(mask, other.target - other.encoder_offset)
     other.sim.forward(mask)
+    for env in (ours, other):
+        env.actuation.begin(torch.ones(N, dtype=torch.bool, device=env.device))
     if frames is not None:
         other.window.copy_(ours.window)
     for env in (ours, other):

@@ -133,7 +133,7 @@ def test_pushes_change_the_base_velocity_at_the_drawn_times_only():
 
     env.sim.step = watched  # type: ignore[method-assign]
     kicks, waits, waited = [], [], torch.zeros(32)
-    due_in = env.push_timer.clone()
+    due_in = env.pushes.push_timer.clone()
     for k in range(80):
         velocity["before"] = env.qvel.clone()
         done = env.step(torch.zeros(32, env.num_actions)).truncated
@@ -146,7 +146,7 @@ def test_pushes_change_the_base_velocity_at_the_drawn_times_only():
         kicks.append(change[due])
         waits += waited[due].tolist()
         fresh = due | done
-        due_in = torch.where(fresh, env.push_timer, due_in)
+        due_in = torch.where(fresh, env.pushes.push_timer, due_in)
         waited = torch.where(fresh, 0.0, waited)
         assert bool(done.all()) == ((k + 1) % 40 == 0)
     felt = torch.cat(kicks).float()
@@ -191,3 +191,45 @@ def test_actions_are_clipped_scaled_and_kept_within_the_joints_range():
     robot = env.robot
     target = np.clip(robot.default_pose + robot.action_scale * clipped, robot.lower, robot.upper)
     np.testing.assert_allclose(env.ctrl.numpy(), target, atol=1e-6)
+
+
+def test_a_force_acts_on_the_base_for_as_long_as_drawn():
+    """Oracle: plain MuJoCo with the drawn forces as xfrc_applied."""
+    push = Push(force=80.0, force_s=(0.04, 0.3), interval_s=(0.1, 0.4))
+    env = Env(quiet("go2_velocity", push=push, terminations={}), N, seed=3)
+    env.reset(stagger=False)
+    model, base = compiled("go2").mj, env.robot.base_body
+    plants = [mujoco.MjData(model) for _ in range(N)]
+    for data, qpos in zip(plants, env.qpos, strict=True):
+        data.qpos[:] = qpos.numpy()
+        data.ctrl[:] = compiled("go2").default_pose.astype(np.float32)
+    left, forces = [0.0] * N, []
+    for _ in range(60):
+        due = (env.pushes.push_timer - env.control_dt) <= 0
+        env.step(torch.zeros(N, env.num_actions))
+        for i, data in enumerate(plants):
+            left[i] = float(env.pushes.push_left[i]) if due[i] else left[i] - env.control_dt
+            force = env.pushes.push_force[i].numpy() if left[i] > 0 else np.zeros(3)
+            data.xfrc_applied[base, :3] = force
+            mujoco.mj_step(model, data, nstep=env.substeps)
+            if due[i]:
+                forces.append(env.pushes.push_force[i].clone())
+    for data, qpos in zip(plants, env.qpos, strict=True):
+        np.testing.assert_allclose(qpos.numpy(), data.qpos, atol=1e-9)
+    drawn = torch.stack(forces)
+    assert not drawn[:, 2].any()
+    assert 40 < float(drawn.norm(dim=1).max()) <= 80
+    assert float(drawn.mean(0).norm()) < 20
+
+
+def test_pushes_grow_with_the_time_trained():
+    push = Push(velocity=1.0, interval_s=(0.02, 0.021), ramp_steps=100)
+    env = Env(quiet("go2_velocity", push=push, terminations={}, episode_s=0.1), 64, seed=3)
+    env.reset(stagger=False)
+    for steps, share in ((10, 0.1), (40, 0.5), (100, 1.0)):
+        for _ in range(steps):
+            env.step(torch.zeros(64, env.num_actions))
+        assert float(env.pushes.size) == pytest.approx(share)
+    again = Env(quiet("go2_velocity", push=push, terminations={}), 64)
+    again.load_state_dict(env.state_dict())
+    assert float(again.clock) == 150

@@ -7,22 +7,36 @@ import torch
 from small_envs import actions, kept, reference, shipped
 from torch import Tensor
 
+from robopolicy.env.adr import Adr
 from robopolicy.env.env import Env
-from robopolicy.task import Push, Task, observe
-from robopolicy.terms import observations
+from robopolicy.task import Push, Task, observe, randomize
+from robopolicy.terms import observations, randomizers
 
 N = 8
 
 
 def lively() -> Task:
     """Everything random that there is, and often: resets, pushes, new commands, late servos, histories."""
-    task = shipped("droid_walk", episode_s=0.3, push=Push(velocity=0.5, yaw_rate=0.5, interval_s=(0.06, 0.2)))
+    task = shipped(
+        "droid_walk",
+        episode_s=0.3,
+        push=Push(velocity=0.5, yaw_rate=0.5, force=30.0, interval_s=(0.06, 0.2), ramp_steps=40),
+    )
+    more = {
+        "envelope": randomize(randomizers.torque_speed, no_load=(0.2, 0.6)),
+        "supply": randomize(randomizers.supply_voltage),
+        "late": randomize(randomizers.sensor_latency, steps=(0, 4)),
+        "play": randomize(randomizers.backlash),
+        "damping": randomize(randomizers.joint_damping),
+    }
     history = replace(observe(observations.joint_position, noise=0.01), history=3)
     return replace(
         task,
         command=replace(task.command, resample_s=(0.06, 0.2)),
         observations={**task.observations, "history": history},
         prior=replace(task.prior, window=3),
+        randomizers=task.randomizers | more,
+        adr=Adr(active=True, start=0.3, episodes=2),
     )
 
 
