@@ -63,6 +63,8 @@ def export(run: Path, output: Path) -> None:
 
 def export_policy(task: Task, policy: RobotPolicy, origin: Origin, output: Path) -> None:
     """Write a policy that is in memory; see ``export``."""
+    if task.teacher:
+        raise UserError("a teacher's policy sees what no robot measures; teach a student first: robopolicy distill RUN")
     env = nominal_env(task)
     mjcf = mjcf_text(env.robot)
     score = score_of(task, env.robot)

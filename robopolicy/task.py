@@ -151,6 +151,8 @@ class Task:
     """What the robot is told."""
     privileged: dict[str, Observation] = field(default_factory=dict)
     """What the critic sees besides."""
+    teacher: bool = False
+    """Whether the actor sees that too: such a policy cannot leave the simulator, but teach one that can."""
     randomizers: dict[str, Randomizer] = field(default_factory=dict)
     """What differs from robot to robot."""
     adr: Adr = field(default_factory=Adr)

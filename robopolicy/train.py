@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from robopolicy.cores import usable_cores
 from robopolicy.env.env import STATE_VERSION, Env
 from robopolicy.errors import UserError
 from robopolicy.learn.amp import MotionPrior
+from robopolicy.learn.distill import imitate
+from robopolicy.learn.policy import load_policy
 from robopolicy.learn.ppo import PPO
 from robopolicy.learn.ranks import Ranks
 from robopolicy.learn.symmetry import Symmetry
@@ -212,6 +214,54 @@ def resume(folder: Path, options: Options) -> Path:
     trainer.fit(folder)
     trainer.ranks.leave()
     return folder
+
+
+def distill(folder: Path, options: Options) -> Path:
+    """Teach the policy of a run whose task is a teacher to one that sees only what hardware has.
+
+    The student's run has the teacher's critic, so that it can be gone on with: ``train --resume``.
+
+    Returns:
+        The student's run folder.
+
+    Raises:
+        UserError: The run is no teacher's.
+    """
+    run = checkpoint.load(folder)
+    if not run.task.teacher:
+        raise UserError(f"{folder} is no teacher: its actor sees what hardware has; train one with --teacher")
+    task = replace(run.task, teacher=False)
+    if options.seconds is None and options.steps is None:
+        options.seconds = 120.0
+    out = Path(options.run or f"{folder}-student")
+    trainer = Trainer(task, options)
+    hashes = {c.name: c.content_hash() for c in trainer.reference.clips} if trainer.reference else {}
+    checkpoint.begin_run(out, task, folder / checkpoint.SOURCE, asdict(options), hashes)
+    teacher = load_policy(run.task.ppo, run.sidecar, run.state["learner"]["policy"]).to(trainer.env.device)
+    student = trainer.model.policy
+    student.critic.load_state_dict(teacher.critic.state_dict())
+    student.critic_normalizer.load_state_dict(teacher.critic_normalizer.state_dict())
+    with torch.no_grad():
+        student.log_std.copy_(teacher.log_std)
+    if trainer.prior is not None:
+        trainer.prior.load_state_dict(run.state["prior"])
+    said = 0.0
+
+    def report(steps: int, error: float) -> None:
+        nonlocal said
+        trainer.model.num_timesteps, trainer.elapsed = steps, time.perf_counter() - trainer._start
+        if trainer.elapsed - said > 5 or trainer.done() >= 1:
+            said = trainer.elapsed
+            print(f"{trainer.done():4.0%}  {steps / 1e6:.2f} M steps  the student is {error:.4f} from its teacher")
+
+    trainer._start = time.perf_counter()
+    with _Interrupt() as interrupt:
+        done = lambda: 1.0 if interrupt.asked else trainer.done()  # noqa: E731
+        imitate(student, teacher, trainer.env, task.ppo.horizon, done, report, options.seed)
+    trainer.model.set_logger(open_logs(out))
+    trainer.save(out)
+    print(f"saved {out}; go on with it: robopolicy train --resume {out} --seconds ...")
+    return out
 
 
 class _Interrupt:

@@ -326,6 +326,8 @@ class Env:
         privileged = [_scaled(term, state) for term in self.task.privileged.values()]
         critic = torch.cat((actor, *privileged), dim=-1)
         seen = {"actor": actor if self.nominal else actor + self._noise[rows], "critic": critic}
+        if self.task.teacher:
+            seen["actor"] = critic
         if fresh:
             seen |= {name: parts[name].view(-1, *past.shape[1:]) for name, past in self._history.items()}
         return seen
@@ -438,10 +440,12 @@ class Env:
         sizes = {name: self._size(o, state) for name, o in self.task.observations.items()}
         self.actor_dim = sum(sizes.values())
         self.critic_dim = self.actor_dim + sum(self._size(o, state) for o in self.task.privileged.values())
+        if self.task.teacher:
+            self.actor_dim = self.critic_dim
         widths = [constant(o.scale * o.noise).repeat(sizes[name]) for name, o in self.task.observations.items()]
         self._noise_width = torch.cat(widths)
         self._reward_weights = constant([r.weight for r in self.task.rewards.values()]).unsqueeze(-1)
-        self._noise = torch.zeros(n, self.actor_dim, device=device)
+        self._noise = torch.zeros(n, len(self._noise_width), device=device)
         self._history = {
             name: torch.zeros(n, o.history, sizes[name] // o.history, device=device)
             for name, o in self.task.observations.items()

@@ -81,6 +81,9 @@ def clip_dataset(env: Env, reference: Reference) -> tuple[dict[str, Tensor], Ten
         actor.append(torch.cat(past, dim=-1))
         exact.append(torch.full((actor[-1].shape[1],), term.function in _EXACT, device=env.device))
     critic = [*actor, *(t.scale * t.function(state, **t.params) for t in env.task.privileged.values())]
+    if env.task.teacher:
+        hidden = sum(part.shape[1] for part in critic[len(actor) :])
+        actor, exact = critic, [*exact, torch.zeros(hidden, dtype=torch.bool, device=env.device)]
     keep = reference.following
     obs = {"actor": torch.cat(actor, dim=-1)[keep], "critic": torch.cat(critic, dim=-1)[keep]}
     return obs, actions[keep], torch.cat(exact)
