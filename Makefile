@@ -82,5 +82,5 @@ $(READY): pyproject.toml export/pyproject.toml constraints.txt
 	@echo "installing torch ($(if $(TORCH_INDEX),$(TORCH_INDEX),the package index))"
 	@$(PIP) --no-deps --retries 0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	@echo "installing the rest (a minute or two)"
-	@$(PIP) -e ./export -e '.[dev,gpu,menagerie]'
+	@$(PIP) -e ./export -e '.[dev,gpu,menagerie,web,completion]'
 	@touch $@

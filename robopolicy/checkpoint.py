@@ -21,6 +21,7 @@ from typing import Any
 import robopolicy
 from robopolicy.config import apply_values, to_values
 from robopolicy.errors import UserError
+from robopolicy.sysid.measured import restore_measured
 from robopolicy.task import Task, load_task
 
 CHECKPOINT = "checkpoint.pt"
@@ -94,7 +95,7 @@ def load_config(folder: Path) -> tuple[Task, dict[str, Any]]:
             settings.get("prior", {}).setdefault(later, False)
     except (ValueError, KeyError) as error:
         raise UserError(f"{folder / CONFIG} is damaged: {error}") from error
-    return apply_values(load_task(str(folder / SOURCE)), settings), config
+    return apply_values(restore_measured(load_task(str(folder / SOURCE)), settings), settings), config
 
 
 def save(folder: Path, state: dict[str, Any], sidecar: dict[str, Any]) -> None:

@@ -8,14 +8,17 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+from robopolicy import eval_cli
 from robopolicy.clip_cli import add_actions
 from robopolicy.errors import NonFiniteError, UserError, out_of_memory
+from robopolicy.report import command as report
 
 _TRAIN_HELP = """train a task: robopolicy train TASK [flags]
 
 TASK is a name (see `robopolicy list`) or the path of a task file; `robopolicy train TASK --help` shows every
 setting.
     robopolicy train droid_walk --seconds 600 --run runs/walk
+    robopolicy train droid_walk --measured measured.toml    with the motors that sysid measured
     robopolicy train --resume runs/walk --seconds 1200     go on with a run
     robopolicy train --config runs/walk/config.json        the same run again"""
 
@@ -78,12 +81,12 @@ def _parser() -> argparse.ArgumentParser:
         "--command", type=float, nargs="+", metavar="X", help="hold this command; by default a tour of them"
     )
     play.add_argument("--robot", help="robot of a clip")
-    evaluate = add("eval", _eval, "judge a policy over fresh episodes")
-    evaluate.add_argument("target", type=Path, help="run folder or policy.onnx")
-    evaluate.add_argument("--episodes", type=int, default=256, help="how many (default 256)")
-    evaluate.add_argument("--style", type=float, default=1.0, metavar="W", help="style weight to ask for (default 1)")
-    evaluate.add_argument("--seed", type=int, default=12345, help="seed of the episodes")
-    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+    play.add_argument("--web", action="store_true", help="a web page instead of a window; so it is without a screen")
+    play.add_argument("--host", help="where the page listens (default 127.0.0.1; 0.0.0.0: everywhere, with a token)")
+    play.add_argument("--port", type=int, help="first port that the page tries (default 8080)")
+    play.add_argument("--robots", type=int, metavar="N", help="robots of a run on the page, with bodies as in training")
+    eval_cli.add_flags(add("eval", _eval, "judge a policy over fresh episodes"))
+    report.add_flags(add("report", _report, "one HTML page about a run, or about several beside each other"))
     style = add("style", _style, "show whether the clips shaped the motion: tests, pictures, a film, one report")
     style.add_argument(
         "runs", type=Path, nargs="+", metavar="RUN", help="run folders of one robot; several are compared"
@@ -92,6 +95,13 @@ def _parser() -> argparse.ArgumentParser:
     style.add_argument("--episodes", type=int, default=64, help="per policy and set of clips (default 64)")
     style.add_argument("--seed", type=int, default=12345, help="seed of the episodes")
     style.add_argument("--json", action="store_true", help="print one JSON object")
+    distill = add("distill", _distill, "teach the policy of a teacher's run to one that sees what hardware has")
+    distill.add_argument("target", type=Path, metavar="RUN", help="run folder of a task trained with --teacher")
+    distill.add_argument("--run", metavar="DIR", help="folder of the student's run (default RUN-student)")
+    distill.add_argument("--seconds", type=float, help="how long (default 120 s)")
+    distill.add_argument("--steps", type=int, help="stop after this many steps of all robots together")
+    distill.add_argument("--seed", type=int, default=0, help="seed of everything random")
+    distill.add_argument("--device", default="auto", help="auto, cpu, cuda or warp-cpu")
     export = add("export", _export, "write the policy of a run as one ONNX file with its whole contract")
     export.add_argument("target", type=Path, metavar="RUN", help="run folder")
     export.add_argument("--output", type=Path, required=True, metavar="FILE", help="file to write")
@@ -102,6 +112,15 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--against", type=Path, metavar="FILE", help="with --transfer: a second policy beside it")
     verify.add_argument("--seeds", type=int, metavar="N", help="with --transfer: episodes per point (default 16)")
     verify.add_argument("--output", type=Path, metavar="FILE", help="with --transfer: write the report, one HTML page")
+    verify.add_argument("--engines", nargs="+", metavar="NAME", help="with --transfer: mujoco, bullet (default: both)")
+    identify = add(
+        "sysid", _sysid, "measure a robot's servos: fit them to a log of its joints, with the base on a stand"
+    )
+    identify.add_argument("log", type=Path, metavar="LOG", help="the runtime's log, or a table: .csv or .npz")
+    identify.add_argument("--robot", help="robot; by default the log's own")
+    identify.add_argument("--output", type=Path, metavar="FILE", help="write measured.toml, for train --measured")
+    identify.add_argument("--margin", type=float, default=0.05, help="least half width of a range, as a part (0.05)")
+    identify.add_argument("--json", action="store_true", help="print one JSON object")
     listing = add("list", _list, "show the tasks, robots and clips that exist")
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     bench = add("bench", _bench, "measure speed: the bare engine, collecting, and the whole training loop")
@@ -114,6 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--device", default="auto", help="auto, cpu, cuda or warp-cpu")
     bench.add_argument("--json", action="store_true", help="print one JSON object")
+    completion = add("completion", _completion, "print a script with which a shell completes commands and names")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     clip = commands.add_parser("clip", help="import, make, check or show a motion clip")
     actions = clip.add_subparsers(metavar="ACTION", required=True)
     add_actions(actions)
@@ -130,28 +151,36 @@ def _train(argv: list[str]) -> int:
 
 
 def _play(arguments: argparse.Namespace) -> int:
-    from robopolicy.view.play import play
+    from robopolicy.view.play import Web, play
 
-    play(arguments.target, arguments.video, arguments.seconds, arguments.command, arguments.robot)
+    given = {n: getattr(arguments, n) for n in ("host", "port", "robots") if getattr(arguments, n) is not None}
+    web = Web(**given) if arguments.web or given else None
+    play(arguments.target, arguments.video, arguments.seconds, arguments.command, arguments.robot, web)
     return 0
 
 
 def _eval(arguments: argparse.Namespace) -> int:
-    from robopolicy.evaluate import evaluate, load_actor
-
-    if arguments.episodes < 1:
-        raise UserError(f"--episodes must be at least 1, got {arguments.episodes}")
     _one_torch_thread()
-    task, act = load_actor(arguments.target)
-    result = vars(evaluate(task, act, arguments.episodes, arguments.seed, style=arguments.style))
-    _print(result, arguments.json)
-    return 0
+    return eval_cli.run(arguments)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    _one_torch_thread()
+    return report.run(arguments)
 
 
 def _style(arguments: argparse.Namespace) -> int:
     from robopolicy.style.command import style
 
     style(arguments.runs, arguments.output, arguments.json, arguments.episodes, arguments.seed)
+    return 0
+
+
+def _distill(arguments: argparse.Namespace) -> int:
+    from robopolicy.train import Options, distill
+
+    a = arguments
+    distill(a.target, Options(run=a.run, seed=a.seed, seconds=a.seconds, steps=a.steps, device=a.device))
     return 0
 
 
@@ -170,11 +199,19 @@ def _verify(arguments: argparse.Namespace) -> int:
     # A process of its own, so that nothing of the trainer can help the file to agree.
     options = {"--against": arguments.against, "--seeds": arguments.seeds, "--output": arguments.output}
     given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    given += ["--engines", *arguments.engines] if arguments.engines else []
     if given and not arguments.transfer:
         raise UserError(f"verify {given[0]} belongs to --transfer; see robopolicy verify --help")
     module = "robopolicy_runtime.transfer" if arguments.transfer else "robopolicy_runtime.verify"
     command = [sys.executable, "-m", module, str(arguments.target), *given]
     return subprocess.run(command + ["--json"] * arguments.json).returncode
+
+
+def _sysid(arguments: argparse.Namespace) -> int:
+    from robopolicy.sysid.command import sysid
+
+    sysid(arguments.log, arguments.robot, arguments.output, arguments.margin, arguments.json)
+    return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -188,6 +225,13 @@ def _list(arguments: argparse.Namespace) -> int:
         print(kind)
         for name, text in names.items():
             print(f"  {name:<16} {text}")
+    return 0
+
+
+def _completion(arguments: argparse.Namespace) -> int:
+    from robopolicy.completion import script
+
+    print(script(arguments.shell, _parser()))
     return 0
 
 

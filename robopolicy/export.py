@@ -253,7 +253,7 @@ def mjcf_text(robot: RobotModel) -> str:
     if files := [f for f in files if f]:
         raise UserError(
             f"robot {robot.robot.name!r} needs files that do not fit into one policy file: "
-            f"{', '.join(files)}; give its MJCF primitive geoms to collide with"
+            f"{', '.join(files)}; a mesh that collides fits if its body states its <inertial>, or give primitive geoms"
         )
     # MuJoCo writes 6 digits, except after this call, which its own tests use; without it the text is still
     # right, only not to the bit.

@@ -101,6 +101,36 @@ def drop_visual_meshes(spec: mujoco.MjSpec) -> None:
             spec.delete(mesh)
 
 
+def carry_meshes(spec: mujoco.MjSpec) -> None:
+    """Write the shapes of meshes that collide into the model, so that it needs no files beside it; forget textures.
+
+    What collides is a mesh's convex hull, so its corners are all that is kept. A mesh that gives its body its inertia
+    stays as it is.
+    """
+    for material in spec.materials:
+        material.textures = [""] * len(material.textures)
+    for texture in list(spec.textures):
+        spec.delete(texture)
+    needed = {g.meshname for g in spec.geoms if g.meshname and not g.parent.explicitinertial}
+    carried = [mesh for mesh in spec.meshes if mesh.file and mesh.name not in needed]
+    if not carried:
+        return
+    try:
+        mj = spec.copy().compile()  # a mesh that has been read from its file keeps its faces
+    except ValueError:
+        return  # the caller compiles again, and says what is wrong
+    for mesh in carried:
+        k = mj.mesh(mesh.name).id
+        vertices = mj.mesh_vert[mj.mesh_vertadr[k] :][: mj.mesh_vertnum[k]]
+        hull = mj.mesh_graph[mj.mesh_graphadr[k] :]
+        corners = vertices[hull[2 + hull[0] :][: hull[0]]]
+        rotation = np.empty(9)
+        mujoco.mju_quat2Mat(rotation, mj.mesh_quat[k])
+        mesh.uservert = (corners @ rotation.reshape(3, 3).T + mj.mesh_pos[k]).ravel().tolist()
+        mesh.file, mesh.scale = "", [1, 1, 1]
+        mesh.refpos, mesh.refquat = [0, 0, 0], [1, 0, 0, 0]
+
+
 def add_floor(spec: mujoco.MjSpec) -> None:
     """Name the MJCF's plane the floor, or add one."""
     planes = [g for g in spec.worldbody.geoms if g.type == mujoco.mjtGeom.mjGEOM_PLANE]

@@ -16,6 +16,7 @@ from robopolicy.errors import UserError, unknown
 from robopolicy.mjcf import (
     add_clearance_sensor,
     add_floor,
+    carry_meshes,
     drop_visual_meshes,
     guess_feet,
     install_servos,
@@ -108,6 +109,7 @@ class Robot:
         install_servos(spec, joints, servos, max_delay)
         if not visual:
             drop_visual_meshes(spec)
+            carry_meshes(spec)
         if ground:
             add_floor(spec)
             for site in self.feet if lay is None else ():

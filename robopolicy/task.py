@@ -140,7 +140,7 @@ class Task:
     """Everything that defines a training: robot, senses, rewards, endings, randomness, style and learner."""
 
     robot: str
-    """Robot: a name, a robot.py, an MJCF, or menagerie:NAME."""
+    """Robot: a name, a robot.py or an MJCF (in a task file: beside it), or menagerie:NAME."""
     observations: dict[str, Observation]
     """What the actor sees: only what hardware has."""
     rewards: dict[str, Reward]
@@ -289,6 +289,9 @@ def load_task(name: str) -> Task:
         raise blame(path, error) from error
     if not isinstance(task, Task):
         raise UserError(f"task file {path} defines no function task() that returns a Task")
+    beside = path.parent / task.robot
+    if task.robot.endswith((".py", ".xml")) and beside.is_file():
+        task.robot = str(beside.resolve())
     return task
 
 

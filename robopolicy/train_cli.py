@@ -14,6 +14,7 @@ import tyro
 from robopolicy.checkpoint import load_config
 from robopolicy.config import apply_values
 from robopolicy.errors import UserError, out_of_memory
+from robopolicy.sysid.measured import apply_measured, restore_measured
 from robopolicy.task import Task, blame, find_task, line_of, load_task
 from robopolicy.train import Options, resume, train
 
@@ -55,17 +56,22 @@ def run(argv: list[str]) -> int:
         raise UserError(f"the task comes first: robopolicy train TASK {argv[0]} ...")
     name, rest = argv[0], argv[1:]
     task = load_task(name)
-    if "--config" in rest:
-        place = rest.index("--config")
-        task = apply_values(task, _read(_path("--config", rest[place + 1 :]))["settings"])
-        rest = rest[:place] + rest[place + 2 :]
+    measured, rest = _taken("--measured", rest)
+    config, rest = _taken("--config", rest)
+    if config is not None:
+        values = _read(config)["settings"]
+        task = apply_values(restore_measured(task, values), values)
     settings = _parse(f"robopolicy train {name}", Settings(Options(), task), rest)
+    if measured is not None:
+        settings.task = apply_measured(settings.task, measured)
     _train(settings, find_task(name))
     return 0
 
 
 def _train(settings: Settings, source: Path) -> None:
     """Train; an error in a term that the task file defines is the file's, not a traceback."""
+    if Path(settings.task.robot).is_file():  # so that the run is found to be this robot's from any other folder
+        settings.task.robot = str(Path(settings.task.robot).resolve())
     try:
         train(settings.task, source, settings.options)
     except UserError:
@@ -92,6 +98,14 @@ def _again(path: Path, argv: list[str]) -> int:
     settings = _parse(f"robopolicy train --config {path}", Settings(options, task), argv)
     _train(settings, path.parent / "task.py")
     return 0
+
+
+def _taken(flag: str, argv: list[str]) -> tuple[Path | None, list[str]]:
+    """The path after a flag, if it is there, and the other words."""
+    if flag not in argv:
+        return None, argv
+    place = argv.index(flag)
+    return _path(flag, argv[place + 1 :]), argv[:place] + argv[place + 2 :]
 
 
 def _path(flag: str, argv: list[str]) -> Path:

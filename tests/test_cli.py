@@ -160,7 +160,13 @@ def test_no_window_without_a_screen(mistake, monkeypatch):
         pytest.skip("only Linux runs without a screen")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr("robopolicy.view.play.find_spec", lambda name: None)  # nor what a web page needs
     assert "--video" in mistake("play", "happy_nod", "--robot", "droid")
+    assert "robopolicy[web]" in mistake("play", "happy_nod", "--robot", "droid", "--web")
+
+
+def test_a_film_is_no_web_page(mistake):
+    assert "--video" in mistake("play", "happy_nod", "--robot", "droid", "--web", "--video", "a.mp4")
 
 
 @pytest.mark.parametrize(

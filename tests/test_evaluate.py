@@ -104,6 +104,54 @@ def test_errors_are_of_the_one_second_mean_from_two_seconds_on_while_alive(watch
     assert result.yaw_rmse_radps == pytest.approx(np.sqrt(np.mean(turning)), rel=1e-4)
 
 
+def test_each_episode_has_its_own_figures(watched: type[Watched]):
+    task = shaken()
+    result = evaluate(task, stand(task), EPISODES, seed=1)
+    each, env = result.per_episode, watched.last
+    assert each is not None
+    alive = lives(env)
+    np.testing.assert_array_equal(each.survived, alive[-1])
+    np.testing.assert_allclose(each.lived_s, 0.02 * alive.sum(0))
+    np.testing.assert_allclose(each.command, env.command)
+    assert each.reward.mean() == pytest.approx(result.reward, rel=1e-5)
+    speed = np.array([[heading_velocity(q, v) for q, v in zip(*s, strict=True)] for s in env.states])
+    for i in range(EPISODES):
+        steps = [k for k in range(100, 200) if alive[k, i]]
+        assert each.counted[i] == len(steps)
+        if not steps:
+            assert np.isnan(each.velocity_rmse_mps[i])
+            continue
+        error = np.array([speed[k - 49 : k + 1, i].mean(0) - each.command[i, :3] for k in steps])
+        assert each.velocity_rmse_mps[i] == pytest.approx(np.sqrt((error[:, :2] ** 2).sum(1).mean()), rel=1e-3)
+        assert each.yaw_rmse_radps[i] == pytest.approx(np.sqrt((error[:, 2] ** 2).mean()), rel=1e-3, abs=1e-4)
+
+
+def test_a_command_that_is_given_is_held_by_all_or_by_each(watched: type[Watched]):
+    task = quiet("go2_velocity", episode_s=0.2)
+    evaluate(task, stand(task), 3, command=np.array([0.4, 0.0, -0.2]))
+    np.testing.assert_allclose(watched.last.command[:, :3], [[0.4, 0.0, -0.2]] * 3)
+    each = np.array([[0.1, 0.0, 0.0], [0.2, 0.1, 0.0], [0.3, 0.0, 0.5]])
+    evaluate(task, stand(task), 3, command=each)
+    np.testing.assert_allclose(watched.last.command[:, :3], each)
+    for wrong in ([0.1, 0.2], [0.1, 0.2, float("nan")]):
+        with pytest.raises(UserError, match="3 finite numbers: vx, vy, wz"):
+            evaluate(task, stand(task), 3, command=np.array(wrong))
+
+
+def test_intervals_hold_their_values_and_shrink_with_more_episodes():
+    task = shipped("droid_walk", episode_s=3.0)
+    few, many = (evaluate(task, stand(task), n) for n in (8, 48))
+    widths = []
+    for result in (few, many):
+        for name in ("velocity_rmse_mps", "yaw_rmse_radps", "survival", "reward"):
+            low, high = getattr(result, f"{name}_interval")
+            assert low <= getattr(result, name) <= high
+        low, high = result.velocity_rmse_mps_interval or (0.0, 0.0)
+        widths.append(high - low)
+        assert result.style_distance_interval is not None
+    assert widths[1] < widths[0]
+
+
 def test_the_reward_is_of_the_first_episode_alone(watched: type[Watched]):
     """A reward of 1 per second is the time until the fall."""
     task = replace(shaken(), rewards={"alive": term(1.0, rewards.alive)})
@@ -172,6 +220,8 @@ def test_the_summary_is_json():
     wanted = {"velocity_rmse_mps", "yaw_rmse_radps", "survival", "style_distance", "episodes"}
     assert wanted <= json.loads(json.dumps(values)).keys()
     assert values["episodes"] == 4
+    assert {"survival_interval", "velocity_rmse_mps_interval", "style_distance_interval"} <= values.keys()
+    assert "per_episode" not in values
 
 
 @pytest.mark.parametrize("window", [1, 7, 50])

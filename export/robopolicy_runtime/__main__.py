@@ -4,6 +4,7 @@ import importlib
 import sys
 
 COMMANDS = {
+    "excite": ("robopolicy_runtime.excite", "move the joints of a robot on a stand, for `robopolicy sysid`"),
     "run": ("robopolicy_runtime.run", "drive a robot with a policy"),
     "verify": ("robopolicy_runtime.verify", "prove a policy file in plain MuJoCo (extra: verify)"),
     "transfer": (

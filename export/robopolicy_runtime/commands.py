@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -38,12 +38,19 @@ class Script:
         text: The lines.
         command: The policy's channels.
         clock: [s]; the script begins at the first poll.
+        requests: Which there are.
 
     Raises:
         ContractError: A line does not read, with its number.
     """
 
-    def __init__(self, text: str, command: Command, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        text: str,
+        command: Command,
+        clock: Callable[[], float] = time.monotonic,
+        requests: Sequence[str] = REQUESTS,
+    ) -> None:
         self._clock, self._start = clock, None
         self._lines: list[tuple[float, dict[str, float], str | None]] = []
         for number, raw in enumerate(text.splitlines(), 1):
@@ -56,15 +63,20 @@ class Script:
                 raise ContractError(f"script line {number}: {words[0]!r} is no time in seconds") from None
             if self._lines and at < self._lines[-1][0]:
                 raise ContractError(f"script line {number}: {at:g} s comes before {self._lines[-1][0]:g} s")
-            self._lines.append((at, *_words(words[1:], command, f"script line {number}")))
+            self._lines.append((at, *_words(words[1:], command, f"script line {number}", requests)))
         self._next = 0
         self._command: dict[str, float] = {}
 
     @staticmethod
-    def load(path: str | Path, command: Command) -> "Script":
+    def load(
+        path: str | Path,
+        command: Command,
+        clock: Callable[[], float] = time.monotonic,
+        requests: Sequence[str] = REQUESTS,
+    ) -> "Script":
         """Read a script file."""
         try:
-            return Script(Path(path).read_text(), command)
+            return Script(Path(path).read_text(), command, clock, requests)
         except (OSError, UnicodeDecodeError) as error:
             raise ContractError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
 
@@ -96,6 +108,7 @@ class Udp:
         command: The policy's channels.
         report: Gets a line for what does not read.
         clock: [s].
+        requests: Which there are.
 
     Raises:
         ContractError: The port is taken.
@@ -107,8 +120,9 @@ class Udp:
         command: Command,
         report: Callable[[str], None] = print,
         clock: Callable[[], float] = time.monotonic,
+        requests: Sequence[str] = REQUESTS,
     ) -> None:
-        self._command, self._report, self._clock = command, report, clock
+        self._command, self._report, self._clock, self._requests = command, report, clock, requests
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._socket.bind(("127.0.0.1", port))
@@ -128,8 +142,9 @@ class Udp:
                 break
             try:
                 told = json.loads(data)
-                words = [str(told.pop("request"))] if "request" in told else []
-                values, request = _words([f"{k}={v}" for k, v in told.items()] + words, self._command, "UDP command")
+                words = str(told.pop("request", "")).split()
+                words += [f"{k}={v}" for k, v in told.items()]
+                values, request = _words(words, self._command, "UDP command", self._requests)
             except ContractError as error:
                 self._report(str(error))
                 continue
@@ -164,6 +179,7 @@ class Keyboard:
     Args:
         command: The policy's channels.
         report: Gets a line with the keys.
+        keys: More keys, each with its request.
 
     Attributes:
         quit: Whether q was pressed.
@@ -172,34 +188,37 @@ class Keyboard:
         ContractError: Standard input is no terminal.
     """
 
-    def __init__(self, command: Command, report: Callable[[str], None] = print) -> None:
+    def __init__(
+        self, command: Command, report: Callable[[str], None] = print, keys: Mapping[str, str] | None = None
+    ) -> None:
         if not sys.stdin.isatty():
             raise ContractError("commands by keyboard: standard input is no terminal; use --commands udp or a script")
         import termios
         import tty
 
         self._command, self._values, self.quit = command, dict.fromkeys(command.names[:3], 0.0), False
+        self._requests = REQUEST_KEYS | dict(keys or {})
         self._file = sys.stdin.fileno()
         self._termios, self._before = termios, termios.tcgetattr(self._file)
         tty.setcbreak(self._file)
-        report(_HELP)
+        report(", ".join((_HELP, *(f"{key} {request}" for key, request in (keys or {}).items()))))
 
     def poll(self) -> Wish:
         request = None
         while request is None and select.select([self._file], [], [], 0)[0]:
             key = os.read(self._file, 3).decode(errors="replace")
-            if key in KEYS and KEYS[key][0] in self._command.names:
+            if key == "q":
+                self.quit, request = True, "stop"
+            elif key == " ":
+                self._values = {}
+            elif key in self._requests:
+                request = self._requests[key]
+            elif key in KEYS and KEYS[key][0] in self._command.names:
                 name, sign = KEYS[key]
                 i = self._command.names.index(name)
                 step = (self._command.upper[i] - self._command.lower[i]) / 8
                 value = self._values.get(name, 0.0) + sign * step
                 self._values[name] = min(max(value, self._command.lower[i]), self._command.upper[i])
-            elif key == " ":
-                self._values = {}
-            elif key == "q":
-                self.quit, request = True, "stop"
-            else:
-                request = REQUEST_KEYS.get(key)
         return Wish(dict(self._values), request)
 
     def close(self) -> None:
@@ -213,17 +232,25 @@ class Gamepad:
         command: The policy's channels.
         device: The joystick device.
         clock: [s].
+        axes: What each axis drives, and in which direction, in place of the sticks above.
+        buttons: Requests of buttons, beside or in place of those above.
 
     Raises:
         ContractError: There is none.
     """
 
-    _AXES: ClassVar = {1: ("vx", -1), 0: ("vy", -1), 3: ("wz", -1)}
+    _AXES: ClassVar = {1: (("vx", -1),), 0: (("vy", -1),), 3: (("wz", -1),)}
     _BUTTONS: ClassVar = {0: "run", 1: "stop", 2: "ready", 3: "limp"}
 
     def __init__(
-        self, command: Command, device: str = "/dev/input/js0", clock: Callable[[], float] = time.monotonic
+        self,
+        command: Command,
+        device: str = "/dev/input/js0",
+        clock: Callable[[], float] = time.monotonic,
+        axes: Mapping[int, Sequence[tuple[str, int]]] | None = None,
+        buttons: Mapping[int, str] | None = None,
     ) -> None:
+        self._axes, self._buttons = axes or self._AXES, self._BUTTONS | dict(buttons or {})
         try:
             self._file = os.open(device, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
@@ -243,36 +270,42 @@ class Gamepad:
             if len(event) < 8:
                 break
             _, value, kind, number = struct.unpack("<IhBB", event)
-            if kind & 0x7F == 2 and number in self._AXES:
+            if kind & 0x7F == 2 and number in self._axes:
                 self._steer(number, value / 32767)
-            elif kind == 1 and value and number in self._BUTTONS:
-                request = self._BUTTONS[number]
+            elif kind == 1 and value and number in self._buttons:
+                request = self._buttons[number]
         age = 0.0 if self._gone is None else self._clock() - self._gone
         return Wish(dict(self._values), request, age)
 
-    def _steer(self, axis: int, value: float) -> None:
-        name, sign = self._AXES[axis]
-        if name in self._command.names:
-            i = self._command.names.index(name)
-            value = sign * value if abs(value) > 0.08 else 0.0  # sticks do not come back quite to the middle
-            self._values[name] = value * (self._command.upper[i] if value > 0 else -self._command.lower[i])
+    def _steer(self, axis: int, stick: float) -> None:
+        for name, sign in self._axes[axis]:
+            if name in self._command.names:
+                i = self._command.names.index(name)
+                value = sign * stick if abs(stick) > 0.08 else 0.0  # sticks do not come back quite to the middle
+                self._values[name] = value * (self._command.upper[i] if value > 0 else -self._command.lower[i])
 
     def close(self) -> None:
         os.close(self._file)
 
 
-def _words(words: list[str], command: Command, where: str) -> tuple[dict[str, float], str | None]:
-    """Channels and the request, of words such as ``vx=0.3`` and ``run``."""
+def _words(
+    words: list[str], command: Command, where: str, requests: Sequence[str] = REQUESTS
+) -> tuple[dict[str, float], str | None]:
+    """Channels and the request, of words such as ``vx=0.3`` and ``run``; a request may be of two words."""
     values, request = {}, None
-    for word in words:
+    words = words.copy()
+    while words:
+        word = words.pop(0)
+        if words and f"{word} {words[0]}" in requests:
+            word = f"{word} {words.pop(0)}"
         name, equals, number = word.partition("=")
-        if not equals and name in REQUESTS:
+        if not equals and name in requests:
             if request is not None:
                 raise ContractError(f"{where}: two requests, {request} and {name}")
             request = name
             continue
         if name not in command.names:
-            known = f"channels: {', '.join(command.names)}; requests: {', '.join(REQUESTS)}"
+            known = f"channels: {', '.join(command.names)}; requests: {', '.join(requests)}"
             raise ContractError(f"{where}: nothing is called {name!r}; {known}")
         try:
             values[name] = float(number)

@@ -4,6 +4,7 @@ A row is written whole or, at the very end, cut off, so that the file is readabl
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,27 @@ _MAGIC = "robopolicy-log"
 _VERSION = 1
 LIMITS = ("torque", "rate", "position")
 _SINGLE = ("time", "late", "missed", "state", "limited", "trusted", "reading_time", "sequence")
+_SINGLE_OF_SHOW = ("policy", "faded")
 
 
-def columns(contract: Contract) -> dict[str, int]:
+def columns(contract: Contract, show: Mapping[str, tuple[str, ...]] | None = None) -> dict[str, int]:
     """Names of what a row holds, and how many numbers each is.
 
     ``time`` and ``reading_time`` [s, monotonic], ``late`` [s], ``missed`` periods so far, ``state`` (see
     ``machine.State``), ``limited`` (bits of ``torque``, ``rate``, ``position``), ``trusted`` (0 or 1), ``sequence`` of
     the sample, ``gyro`` [rad/s], ``gravity``, ``joint_pos`` [rad], ``joint_vel`` [rad/s], ``command``, ``action``,
     ``target`` [rad].
+
+    Of a show also the fields of its ``Scene``: ``policy``, ``faded``, ``weights``, ``told``, ``offset`` [rad]. There
+    ``command`` has the channels of the contract, which is the first policy's, and is NaN for those that the policy that
+    drives does not have.
     """
     joints, channels = len(contract.joint_names), len(contract.command.names)
     per_joint = dict.fromkeys(("joint_pos", "joint_vel"), joints)
     sent = {"command": channels, "action": joints, "target": joints}
-    return dict.fromkeys(_SINGLE, 1) | {"gyro": 3, "gravity": 3} | per_joint | sent
+    scene = {} if show is None else {"weights": len(show["clips"]), "told": len(show["names"]), "offset": joints}
+    singles = _SINGLE if show is None else (*_SINGLE, *_SINGLE_OF_SHOW)
+    return dict.fromkeys(singles, 1) | {"gyro": 3, "gravity": 3} | per_joint | sent | scene
 
 
 class LogWriter:
@@ -39,7 +47,8 @@ class LogWriter:
 
     Args:
         path: The file; it must not exist, so that no earlier log is lost.
-        contract: The policy's.
+        contract: The policy's; of a show the first one's.
+        show: Names of a show's ``policies`` and ``clips``, and its ``names`` that can be moved; None without a show.
 
     Attributes:
         trouble: Why nothing is written any more, or None.
@@ -48,10 +57,13 @@ class LogWriter:
         ContractError: The file cannot be made.
     """
 
-    def __init__(self, path: str | Path, contract: Contract) -> None:
-        self._columns = columns(contract)
+    def __init__(self, path: str | Path, contract: Contract, show: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        self._columns, self._show = columns(contract, show), show
+        # Where the contract's channels are among the names of the show.
+        self._channels = None if show is None else [show["names"].index(name) for name in contract.command.names]
         self.trouble: str | None = None
         header = {"format": _MAGIC, "version": _VERSION, "columns": self._columns, "contract": asdict(contract)}
+        header |= {} if show is None else {"show": dict(show)}
         special = Path(path).exists() and not Path(path).is_file()  # a pipe or a device
         try:
             self._file: Any = open(path, "wb" if special else "xb", buffering=0)  # noqa: SIM115
@@ -68,16 +80,21 @@ class LogWriter:
         r, nan = tick.reading, np.nan
         joints = np.full_like(tick.target, nan)
         bits = sum(1 << i for i, name in enumerate(LIMITS) if name in tick.limited_by)
+        scene, command = tick.scene, tick.command
+        if scene is not None and self._channels is not None:
+            command = scene.told[self._channels]
         row = [
             [time_s, late_s, missed, int(tick.state), bits, tick.trusted],
             [r.time_s, r.sequence] if r is not None else [nan, nan],
+            [scene.policy, scene.faded] if scene is not None else [],
             r.gyro if r is not None else np.full(3, nan),
             r.gravity if r is not None else np.full(3, nan),
             r.joint_pos if r is not None else joints,
             r.joint_vel if r is not None else joints,
-            tick.command,
+            command,
             tick.action,
             tick.target,
+            *((scene.weights, scene.told, scene.offset) if scene is not None else ()),
         ]
         self._write(np.concatenate([np.asarray(part, "<f8") for part in row]).tobytes())
 
@@ -101,6 +118,31 @@ def read_log(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises:
         ContractError: It is no log, or one of another version.
     """
+    header, data = _read(path)
+    widths = header["columns"]
+    width = sum(widths.values())
+    count = len(data) // (8 * width)
+    rows = np.frombuffer(data, "<f8", count * width).reshape(count, width)
+    found, start = {}, 0
+    for name, size in widths.items():
+        single = name in (*_SINGLE, *_SINGLE_OF_SHOW)
+        found[name] = rows[:, start] if single else rows[:, start : start + size]
+        start += size
+    return found, header["contract"]
+
+
+def read_show(path: str | Path) -> dict[str, list[str]] | None:
+    """Of a show's log, what the numbers of its columns stand for: ``policies`` (``policy``), ``clips`` (``weights``),
+    and ``names`` (``told``). None if no show was played.
+
+    Raises:
+        ContractError: See ``read_log``.
+    """
+    return _read(path)[0].get("show")
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], bytes]:
+    """A log's first line, and its rows."""
     try:
         with open(path, "rb") as file:
             first, data = file.readline(), file.read()
@@ -113,12 +155,4 @@ def read_log(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ContractError(f"{path}: not a log of this runtime") from None
     if header["version"] != _VERSION:
         raise ContractError(f"{path}: a log of version {header['version']}; this runtime reads {_VERSION}")
-    widths = header["columns"]
-    width = sum(widths.values())
-    count = len(data) // (8 * width)
-    rows = np.frombuffer(data, "<f8", count * width).reshape(count, width)
-    found, start = {}, 0
-    for name, size in widths.items():
-        found[name] = rows[:, start] if name in _SINGLE else rows[:, start : start + size]
-        start += size
-    return found, header["contract"]
+    return header, data

@@ -3,7 +3,8 @@
 import enum
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from robopolicy_runtime.driver import DriverError, Reading
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.policy import Controller
 from robopolicy_runtime.safety import FaultError, Safety
+
+if TYPE_CHECKING:  # a show is made of what is defined here
+    from robopolicy_runtime.show.show import Scene, Show
 
 REQUESTS = ("ready", "run", "stop", "limp", "off")
 
@@ -38,7 +42,7 @@ class Wish:
 
     Attributes:
         command: Channels by name; those that are missing are at their default.
-        request: One of ``REQUESTS``, or None.
+        request: One of ``REQUESTS`` or of a show's, or None.
         age_s: How old the command is [s].
     """
 
@@ -59,6 +63,7 @@ class Tick:
         action: The network's output; NaN where it was not asked. Shape (J,).
         target: What was sent [rad]; NaN where nothing drives. Shape (J,).
         limited_by: What changed the target.
+        scene: What the show did; None without one.
     """
 
     state: State
@@ -68,13 +73,14 @@ class Tick:
     action: np.ndarray
     target: np.ndarray
     limited_by: tuple[str, ...]
+    scene: "Scene | None" = None
 
 
 class Machine:
     """Runs one control period after the other.
 
     Args:
-        controller: The policy.
+        controller: The policy, or a show of several.
         safety: Holds the robot.
         ramp_s: Time to the default pose [s].
         deadman_s: A command older than this counts as none: the robot is told to stand [s].
@@ -90,7 +96,7 @@ class Machine:
 
     def __init__(
         self,
-        controller: Controller,
+        controller: "Controller | Show",
         safety: Safety,
         ramp_s: float = 2.0,
         deadman_s: float = 0.5,
@@ -98,16 +104,20 @@ class Machine:
         clock: Callable[[], float] = time.monotonic,
         report: Callable[[str], None] = print,
     ) -> None:
-        self.controller, self.safety = controller, safety
+        self._show = None if isinstance(controller, Controller) else controller
+        self._controller, self.safety = controller, safety
         self.contract = controller.contract
         self.ramp_s, self.deadman_s, self.near_rad = ramp_s, deadman_s, near_rad
         self._clock, self._report = clock, report
         self._pose = np.array(self.contract.default_pose)
-        c = self.contract.command
-        self._low, self._high = np.array(c.lower), np.array(c.upper)
         self._ramp_from = self._pose
         self._ramp_since = 0.0
         self.state, self.reason, self.command_lost = State.OFF, "started", False
+
+    @property
+    def controller(self) -> Controller:
+        """The policy that drives."""
+        return self._controller if isinstance(self._controller, Controller) else self._controller.controller
 
     def tick(self, wish: Wish) -> Tick:
         """One control period: read, decide, send."""
@@ -118,6 +128,10 @@ class Machine:
             fault = error
         if fault is not None and self.state in (State.READY, State.RUN):
             self._enter(State.FALLEN if fault.kind == "tilted" else State.STOP, str(fault))
+        if self._note_loss(wish):
+            wish = replace(wish, command={})
+        if self._show is not None:
+            wish = self._show.direct(wish, reading, self.state == State.RUN, self.command_lost)
         if wish.request is not None:
             self._ask(wish.request, reading, fault)
         command = self._command(wish)
@@ -125,9 +139,7 @@ class Machine:
         action, target = nothing, nothing
         try:
             if self.state == State.RUN and reading is not None:
-                asked = self.controller.step(
-                    reading.gyro, reading.gravity, reading.joint_pos, reading.joint_vel, command
-                )
+                asked = self._drive(reading, command)
                 action, target = self.controller.action, self.safety.drive(asked, reading)
             elif self.state == State.READY and reading is not None:
                 target = self.safety.drive(self._ramp(), reading)
@@ -136,9 +148,15 @@ class Machine:
         except DriverError as error:
             self._enter(State.LIMP, f"an order cannot be given: {error}")
         self._give_way()
+        scene = None if self._show is None else self._show.scene
         return Tick(
-            self.state, self.safety.latest, reading is not None, command, action, target, self.safety.limited_by
+            self.state, self.safety.latest, reading is not None, command, action, target, self.safety.limited_by, scene
         )
+
+    def _drive(self, reading: Reading, command: np.ndarray) -> np.ndarray:
+        if self._show is not None:
+            return self._show.drive(reading, command)
+        return self.controller.step(reading.gyro, reading.gravity, reading.joint_pos, reading.joint_vel, command)
 
     def _give_way(self) -> None:
         try:
@@ -183,7 +201,10 @@ class Machine:
             joint = self.contract.joint_names[int(away.argmax())]
             self._report(f"refused to run: {joint} is {away.max():.2f} rad from its pose; at most {self.near_rad:.2f}")
             return
-        self.controller.reset()
+        if self._show is not None:
+            self._show.start()
+        else:
+            self.controller.reset()
         self._enter(State.RUN, "asked")
 
     def _ramp(self) -> np.ndarray:
@@ -191,14 +212,17 @@ class Machine:
         part = min((self._clock() - self._ramp_since) / self.ramp_s, 1.0) if self.ramp_s > 0 else 1.0
         return self._ramp_from + (3 * part**2 - 2 * part**3) * (self._pose - self._ramp_from)
 
-    def _command(self, wish: Wish) -> np.ndarray:
+    def _note_loss(self, wish: Wish) -> bool:
         lost = wish.age_s > self.deadman_s
         if lost != self.command_lost and self.state == State.RUN:
             self._report(f"command lost for {wish.age_s:.2f} s: told to stand" if lost else "command is back")
         self.command_lost = lost
-        filled = self.contract.command.fill({} if lost else wish.command)
-        values = np.array(filled)
-        return np.clip(np.where(np.isfinite(values), values, self.contract.command.default), self._low, self._high)
+        return lost
+
+    def _command(self, wish: Wish) -> np.ndarray:
+        c = self.controller.contract.command
+        values = np.array(c.fill(wish.command))
+        return np.clip(np.where(np.isfinite(values), values, c.default), c.lower, c.upper)
 
     def _enter(self, state: State, reason: str) -> None:
         if state != self.state or reason != self.reason:

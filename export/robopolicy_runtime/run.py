@@ -1,4 +1,4 @@
-"""Drive a robot with a policy: ``robopolicy-runtime run policy.onnx --driver sim``."""
+"""Drive a robot with a policy or a show: ``robopolicy-runtime run policy.onnx --driver sim``."""
 
 import argparse
 import signal
@@ -14,9 +14,10 @@ from robopolicy_runtime.contract import Contract
 from robopolicy_runtime.driver import Driver, DriverError
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.log import LogWriter
-from robopolicy_runtime.machine import Machine, State, Wish
+from robopolicy_runtime.machine import REQUESTS, Machine, State, Wish
 from robopolicy_runtime.policy import Controller, PolicyFile
 from robopolicy_runtime.safety import Safety
+from robopolicy_runtime.show import Show, ShowFile
 from robopolicy_runtime.ticker import Ticker, ask_for_realtime
 
 _LEAVE_S = 1.0  # how long the joints give way slowly before the runtime ends
@@ -90,23 +91,28 @@ def make_driver(name: str, options: argparse.Namespace) -> Driver:
     return ServoDriver(ServoBus.load(options.config))
 
 
-def make_source(name: str, contract: Contract) -> Source:
+def make_source(name: str, contract: Contract, show: Show | None = None) -> Source:
     """The source of commands of that name: ``keyboard``, ``gamepad``, ``udp:PORT``, or a script's path."""
+    command = contract.command if show is None else show.command
+    requests = REQUESTS if show is None else show.requests
     if name == "keyboard":
-        return Keyboard(contract.command)
+        return Keyboard(command, keys=None if show is None else show.file.keys)
     if name.split(":")[0] == "gamepad":
-        return Gamepad(contract.command, name.partition(":")[2] or "/dev/input/js0")
+        device = name.partition(":")[2] or "/dev/input/js0"
+        if show is None:
+            return Gamepad(command, device)
+        return Gamepad(command, device, axes=show.file.sticks, buttons=show.file.buttons)
     if name.startswith("udp:"):
         if not name[4:].isdigit():
             raise ContractError(f"--commands {name}: udp:PORT wants a number, e.g. udp:7450")
-        return Udp(int(name[4:]), contract.command)
-    return Script.load(name, contract.command)
+        return Udp(int(name[4:]), command, requests=requests)
+    return Script.load(name, command, time.monotonic if show is None else show.clock, requests)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="robopolicy-runtime run", description="Drive a robot with a policy.")
-    parser.add_argument("file", help="policy.onnx")
+    parser.add_argument("file", help="policy.onnx, or show.toml, which names several")
     parser.add_argument("--driver", choices=("sim", "unitree", "servo"), default="sim", help="which kind of robot")
     parser.add_argument(
         "--commands", default="keyboard", help="keyboard, gamepad[:DEVICE], udp:PORT, or the path of a script"
@@ -130,21 +136,25 @@ def main(arguments: list[str] | None = None) -> int:
     held: list[Any] = []  # to be closed, the last first
     robot = None
     try:
-        file = PolicyFile.open(options.file)
+        show = Show(ShowFile.open(options.file)) if options.file.endswith(".toml") else None
+        file = PolicyFile.open(options.file) if show is None else show.file.parts[show.file.start].policy
         contract = file.contract
-        source = make_source(options.commands, contract)  # mistakes are found before the robot is
+        source = make_source(options.commands, contract, show)  # mistakes are found before the robot is
         held.append(source)
-        log = LogWriter(options.log, contract) if options.log else None
+        log = LogWriter(options.log, contract, None if show is None else show.names) if options.log else None
         if log is not None:
             held.append(log)
         if options.driver == "sim" and not options.no_robot:
             from robopolicy_runtime.drivers.sim import start_robot
 
-            robot = start_robot(options.file, options.port, "--crane", str(options.ramp + 1.0))
-        safety = Safety(make_driver(options.driver, options), contract)
+            robot = start_robot(file.path, options.port, "--crane", str(options.ramp + 1.0))
+        safety = Safety(make_driver(options.driver, options), contract, None if show is None else show.limits)
         held.append(safety)
         safety.connect()
-        machine = Machine(Controller(file), safety, options.ramp, options.deadman)
+        if show is None:
+            machine = Machine(Controller(file), safety, options.ramp, options.deadman)
+        else:
+            machine = Machine(show, safety, options.ramp, options.deadman, clock=show.clock)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda got, _: asked.append(got))
         why = ask_for_realtime()

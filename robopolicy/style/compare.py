@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robopolicy.evaluate import Evaluation, evaluate
+from robopolicy.evaluate import Evaluation, evaluate, summary
 from robopolicy.style.distances import Yardstick
 from robopolicy.style.measures import Measures, measure
 from robopolicy.style.motions import ClipSet
@@ -34,7 +34,7 @@ class Row:
         s = self.subject
         names = {"run": str(s.folder), "policy": s.label, "clips": self.clips.name}
         settings = {"weight": s.weight, "seed": s.seed}
-        return names | settings | {"matched": self.measures.as_dict(), "eval": vars(self.evaluation)}
+        return names | settings | {"matched": self.measures.as_dict(), "eval": summary(self.evaluation)}
 
 
 @dataclass(frozen=True)

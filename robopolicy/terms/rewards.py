@@ -5,6 +5,7 @@ from torch import Tensor
 
 from robopolicy.constants import constant
 from robopolicy.env.state import State
+from robopolicy.errors import UserError
 
 
 def track_linear_velocity(state: State, std: float = 0.25) -> Tensor:
@@ -158,4 +159,10 @@ def contact_clock(state: State, offsets: tuple[float, ...], duty: float = 0.6) -
 
 def _foot_phases(state: State, offsets: tuple[float, ...]) -> Tensor:
     """Phase of each foot in [0, 1). Shape (N, F)."""
+    feet = state.robot.robot.feet
+    if len(offsets) != len(feet):
+        raise UserError(
+            f"a foot clock has {len(offsets)} offsets {offsets}, robot {state.robot.robot.name!r} {len(feet)} feet: "
+            f"{', '.join(feet)}; give one phase for each, in this order"
+        )
     return (state.phase.unsqueeze(-1) + constant(offsets, state.phase.device)).remainder(1.0)

@@ -52,7 +52,8 @@ class LogPerformer:
         self._joint_vel = rows["joint_vel"]
         self.joints, self.standing = model.joint_names, float(model.home_qpos[2])
         self.seconds = len(self._qpos) * self.dt
-        self.model = stage(model.spec)
+        self.robot, self.spec = model.robot.name, model.spec
+        self.model = stage(self.spec)
 
     def start(self) -> tuple[np.ndarray, np.ndarray]:
         self._step = 0

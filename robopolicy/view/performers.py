@@ -1,7 +1,7 @@
 """What can be watched: the policy of a run, an exported policy in plain MuJoCo, a clip, a log."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import mujoco
 import numpy as np
@@ -9,6 +9,10 @@ import numpy as np
 from robopolicy.errors import UserError
 from robopolicy.view.stage import stage
 from robopolicy.view.tour import Channel
+
+if TYPE_CHECKING:
+    from robopolicy.env.env import Env
+    from robopolicy.task import Task
 
 _CLIP_DT = 0.02  # [s]
 
@@ -23,6 +27,8 @@ class Performer(Protocol):
         channels: What it can be told; none for a clip.
         joints: Its joints, in the order of qpos[7:].
         standing: Height of the base in the home pose [m].
+        robot: Name of the robot.
+        spec: The robot, with all that can be seen of it.
         model: What to draw.
     """
 
@@ -32,6 +38,8 @@ class Performer(Protocol):
     channels: tuple[Channel, ...]
     joints: tuple[str, ...]
     standing: float
+    robot: str
+    spec: mujoco.MjSpec
     model: mujoco.MjModel
 
     def start(self) -> tuple[np.ndarray, np.ndarray]:
@@ -56,13 +64,12 @@ class RunPerformer:
 
         import torch
 
-        from robopolicy.env.env import Env
         from robopolicy.evaluate import load_actor
         from robopolicy.robot import load_robot
 
         torch.set_num_threads(1)
         task, self._act = load_actor(folder)
-        self._env = Env(dataclasses.replace(task, episode_s=1e6), num_envs=1, nominal=True, threads=1)
+        self._env = self._make_env(dataclasses.replace(task, episode_s=1e6))
         self.title, self.dt, self.seconds = str(folder), task.control_dt, float("inf")
         units = {"vx": "m/s", "vy": "m/s", "wz": "rad/s"} | task.command.units
         told = self._env.channels
@@ -72,7 +79,14 @@ class RunPerformer:
         )
         self.joints = self._env.robot.joint_names
         self.standing = float(self._env.robot.home_qpos[2])
-        self.model = stage(load_robot(task.robot).compile(task.timestep).spec)
+        robot = load_robot(task.robot)
+        self.robot, self.spec = robot.name, robot.compile(task.timestep).spec
+        self.model = stage(self.spec)
+
+    def _make_env(self, task: "Task") -> "Env":
+        from robopolicy.env.env import Env
+
+        return Env(task, num_envs=1, nominal=True, threads=1)
 
     def start(self) -> tuple[np.ndarray, np.ndarray]:
         self._env.reset(stagger=False)
@@ -110,14 +124,15 @@ class FilePerformer:
             recorded = file.reference()
         except ContractError as error:
             raise UserError(str(error)) from error
-        contract = file.contract
+        self.file, contract = file, file.contract
         self._first = recorded["eval_qpos0"][0], recorded["eval_qvel0"][0]
         self.title, self.dt, self.seconds = str(path), contract.control_period_s, float("inf")
         c = contract.command
         told = zip(c.names, c.lower, c.upper, c.units, c.default, strict=True)
         self.channels = tuple(Channel(*values) for values in told)
         self.joints, self.standing = contract.joint_names, float(self._first[0][2])
-        self.model = stage(mujoco.MjSpec.from_string(file.mjcf))
+        self.robot, self.spec = contract.robot, mujoco.MjSpec.from_string(file.mjcf)
+        self.model = stage(self.spec)
 
     def start(self) -> tuple[np.ndarray, np.ndarray]:
         self._plant.reset(*self._first)
@@ -163,8 +178,10 @@ class ClipPerformer:
         self._clip = clip.for_robot(model)
         self.title, self.dt = clip.name, _CLIP_DT
         self.joints, self.standing = model.joint_names, float(model.home_qpos[2])
+        self.length = clip.duration  # of one round
         self.seconds = float("inf") if clip.loop else clip.duration
-        self.model = stage(model.spec)
+        self.robot, self.spec = model.robot.name, model.spec
+        self.model = stage(self.spec)
 
     def start(self) -> tuple[np.ndarray, np.ndarray]:
         self._steps = 0

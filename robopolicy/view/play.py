@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,32 +13,57 @@ from robopolicy.view.caption import Captions, table
 from robopolicy.view.performers import Performer, find_performer
 from robopolicy.view.tour import Part, at, held, tour
 from robopolicy.view.video import contact_sheet, frames, write_mp4, write_on
+from robopolicy.view.window import no_window
+
+
+@dataclass(frozen=True)
+class Web:
+    """Where a web page listens, and how many robots of a run it shows."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    robots: int = 1
+
 
 _FPS = 30.0  # a film has about so many pictures per second
 _SHEET = 12  # pictures on a contact sheet
 
 
-def play(target: Path, video: Path | None, seconds: float, command: Sequence[float] | None, robot: str | None) -> None:
+def play(
+    target: Path,
+    video: Path | None,
+    seconds: float,
+    command: Sequence[float] | None,
+    robot: str | None,
+    web: Web | None = None,
+) -> None:
     """Show how something moves.
 
     Args:
         target: A run folder (its newest checkpoint), an ONNX file (in plain MuJoCo), or a clip: a file, or
             with ``robot`` the name of one of its clips.
-        video: Film to write, an .mp4, with a contact sheet (.png) beside it; None opens a window.
+        video: Film to write, an .mp4, with a contact sheet (.png) beside it; None opens a window, or a web page where
+            there is no screen.
         seconds: Length of the film [s].
         command: Held from beginning to end; None: a tour of commands.
         robot: Robot of a clip.
+        web: Show a web page, here.
 
     Raises:
         UserError: The target is none of these, the command does not fit it, the film cannot be written, or
-            there is no screen for a window.
+            there is neither a screen for a window nor what a web page needs.
     """
+    if web is not None and video is not None:
+        raise UserError("--video writes a film; it does not go with --web, --host, --port and --robots")
     if video is not None and video.suffix != ".mp4":
         raise UserError(f"--video {video}: a film ends in .mp4")
     if video is not None and not video.resolve().parent.is_dir():
         raise UserError(f"--video {video}: no folder {video.resolve().parent}")
     if not 0 < seconds < float("inf"):
         raise UserError(f"--seconds {seconds:g}: a film has a positive length")
+    if video is None and (web is not None or no_window()):
+        _open_page(target, command, robot, web or Web())
+        return
     performer = find_performer(target, robot)
     if command is not None and not performer.channels:
         raise UserError(f"--command is for policies; {performer.title} moves as it was recorded")
@@ -44,13 +71,21 @@ def play(target: Path, video: Path | None, seconds: float, command: Sequence[flo
     if command is not None:
         _note_outside(performer, parts[0].command)
     if video is None:
-        from robopolicy.view.window import require_screen, show
+        from robopolicy.view.window import show
 
-        require_screen()
         show(performer, parts)
         return
     film(performer, parts, min(seconds, performer.seconds), video)
     print(f"wrote {video} and {video.with_suffix('.png')}")
+
+
+def _open_page(target: Path, command: Sequence[float] | None, robot: str | None, web: Web) -> None:
+    if find_spec("mjviser") is None:
+        why = no_window() or "--web: viser and mjviser are not installed"
+        raise UserError(f"{why}; for a web page: pip install 'robopolicy[web]'; for a film: --video FILE.mp4")
+    from robopolicy.view.web.serve import serve
+
+    serve(target, command, robot, web.host, web.port, web.robots)
 
 
 def film(performer: Performer, parts: Sequence[Part], seconds: float, video: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robopolicy.errors import UserError
 from robopolicy.view.caption import Captions
 from robopolicy.view.opengl import works
 from robopolicy.view.performers import Performer
@@ -69,19 +68,17 @@ class Keys:
         self.command = np.where(np.abs(command) < 1e-9, 0.0, command)
 
 
-def require_screen() -> None:
-    """Raise a UserError where no window can be opened."""
-    where = "; use --video FILE.mp4 to write a film"
+def no_window() -> str:
+    """Why no window can be opened here; empty where one can."""
     if sys.platform == "darwin":
         import mujoco.viewer
 
         if mujoco.viewer._MJPYTHON is None:
-            raise UserError(f"on macOS a window needs mjpython: mjpython -m robopolicy.cli play ...{where}")
-        return
+            return "on macOS a window needs mjpython: mjpython -m robopolicy.cli play ..."
+        return ""
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise UserError(f"there is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set){where}")
-    if not works("glfw"):
-        raise UserError(f"the screen here gives no OpenGL window{where}")
+        return "there is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set)"
+    return "" if works("glfw") else "the screen here gives no OpenGL window"
 
 
 def show(performer: Performer, parts: Sequence[Part]) -> None:

@@ -9,6 +9,7 @@ Faults are asked for by datagrams of JSON, ``{"fault": "nan", "seconds": 0.5}``,
 
 import argparse
 import json
+import math
 import random
 import socket
 import sys
@@ -30,6 +31,7 @@ STEP_S = 0.001
 SAMPLE_EVERY = 4  # steps: 250 samples a second
 WATCHDOG_S = 0.08
 LEASE_S = 0.5
+_HELD = 1e5  # kg, kg m^2: nothing that a joint does moves this
 FAULTS = {
     "nan": "a joint's reading is not a number",
     "upside_down": "the IMU is mounted the wrong way up",
@@ -45,7 +47,7 @@ class SimRobot:
     Args:
         file: Whose MJCF it is.
         port: UDP port on 127.0.0.1.
-        crane_s: How long the crane holds it after it is first driven [s].
+        crane_s: How long the crane holds it after it is first driven [s]; infinite: a stand, whose joints feel gravity.
         seed: Of which datagrams are lost.
 
     Attributes:
@@ -62,6 +64,8 @@ class SimRobot:
         model.actuator_gainprm[a] = np.eye(1, model.actuator_gainprm.shape[1])
         model.actuator_biasprm[a] = 0
         model.actuator_ctrllimited[a] = False  # they take torques now, not angles
+        if math.isinf(crane_s):  # a stand: on a crane that lets go, the joints feel a base that is free to fall
+            model.dof_armature[:6] = _HELD
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", port))
         self._socket.setblocking(False)
@@ -199,7 +203,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="sim_robot", description="A robot as a process: MuJoCo in real time.")
     parser.add_argument("file", help="a policy file; its robot is taken")
     parser.add_argument("--port", type=int, default=PORT, help=f"UDP port on 127.0.0.1 (default {PORT})")
-    parser.add_argument("--crane", type=float, default=3.0, help="seconds until the crane lets go after it is driven")
+    parser.add_argument(
+        "--crane", type=float, default=3.0, help="seconds until the crane lets go after it is driven; inf: a stand"
+    )
     parser.add_argument("--fault", action="append", default=[], choices=sorted(FAULTS), help="from the start on")
     options = parser.parse_args(arguments)
     try:

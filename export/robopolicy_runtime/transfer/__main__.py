@@ -10,6 +10,7 @@ from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.policy import PolicyFile
 from robopolicy_runtime.transfer import report
 from robopolicy_runtime.transfer.draw import PERTURBATIONS
+from robopolicy_runtime.transfer.measure import PLANTS
 from robopolicy_runtime.transfer.study import run_study
 from robopolicy_runtime.verify import check_imports
 
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.perturbations,
             progress=None if options.json else _progress,
             jobs=_cores() if options.jobs is None else options.jobs,
+            engines=options.engines,
         )
         if options.output is not None:
             _write(options.output, report.page(study))
@@ -57,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"length of an episode (default {SECONDS:g})")
     parser.add_argument(
         "--perturbations", nargs="*", metavar="NAME", help=f"curves to draw (default all): {', '.join(PERTURBATIONS)}"
+    )
+    parser.add_argument(
+        "--engines",
+        nargs="+",
+        metavar="NAME",
+        help=f"physics engines (default all that are there): {', '.join(PLANTS)}",
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="processes (default: one per core)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report as one HTML page")

@@ -9,12 +9,14 @@ import numpy as np
 from robopolicy_runtime.contract import Contract
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.policy import Controller, PolicyFile
+from robopolicy_runtime.transfer.bullet import BulletPlant
 from robopolicy_runtime.transfer.draw import Drawn, generator
 from robopolicy_runtime.transfer.intervals import Estimate, bootstrap, wilson
 from robopolicy_runtime.transfer.plant import HiddenPlant
 
 SETTLE_S = 2.0  # tracking errors count from here on
 WINDOW_S = 1.0  # velocities are averaged over this long
+PLANTS: dict[str, type[HiddenPlant]] = {"mujoco": HiddenPlant, "bullet": BulletPlant}  # by physics engine
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Starts:
         return Starts(reference["eval_qpos0"], reference["eval_qvel0"])
 
 
-def run_episode(file: PolicyFile, starts: Starts, drawn: Drawn, seconds: float) -> Episode:
+def run_episode(file: PolicyFile, starts: Starts, drawn: Drawn, seconds: float, engine: str = "mujoco") -> Episode:
     """Let the policy drive a hidden plant under one command.
 
     Args:
@@ -114,9 +116,10 @@ def run_episode(file: PolicyFile, starts: Starts, drawn: Drawn, seconds: float) 
         starts: Where it can begin.
         drawn: The plant; its seed also decides on start, command and noise.
         seconds: Length [s].
+        engine: One of ``PLANTS``.
     """
     contract = file.contract
-    plant = HiddenPlant(file.mjcf, contract, drawn.deviations)
+    plant = PLANTS[engine](file.mjcf, contract, drawn.deviations)
     controller = Controller(file, contract.joint_names)
     command = draw_command(contract, drawn.seed)
     start = drawn.seed % len(starts.qpos)

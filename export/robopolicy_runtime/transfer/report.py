@@ -48,7 +48,7 @@ def text(study: Study) -> str:
     """The report as aligned text: the overview, and survival along every curve."""
     rows = [["", "plants", *(f"{label} [{unit}]" for label, unit in MEASURES.values())]]
     for result in study.results:
-        for plants, summary in (("nominal", result.nominal), ("hidden", result.hidden)):
+        for plants, summary in result.rows:
             rows.append([result.name, plants, *(_with_interval(getattr(summary, m)) for m in MEASURES)])
     parts = [f"sim to hidden sim, {len(study.plants)} seeds, episodes of {study.seconds:g} s", _aligned(rows)]
     for result in study.results:
@@ -80,6 +80,7 @@ def values(study: Study) -> dict[str, Any]:
                 "file": str(result.file.path),
                 "nominal": asdict(result.nominal),
                 "hidden": asdict(result.hidden),
+                "second_engine": None if result.second is None else {"engine": "bullet", **asdict(result.second)},
                 "episodes": [asdict(e) for e in result.whole],
                 "curves": {name: [asdict(s) for s in points] for name, points in result.curves.items()},
             }
@@ -106,7 +107,7 @@ def _overview(study: Study) -> str:
     header = ["policy", "plants", *(f"{label} [{unit}]" for label, unit in MEASURES.values())]
     rows = []
     for i, result in enumerate(study.results):
-        for plants, summary in (("nominal", result.nominal), ("hidden", result.hidden)):
+        for plants, summary in result.rows:
             cells = [f"<span class=p{i}>{html.escape(result.name)}</span>", plants]
             rows.append([*cells, *(html.escape(_with_interval(getattr(summary, m))) for m in MEASURES)])
     note = (

@@ -10,7 +10,7 @@ from robopolicy_runtime.policy import PolicyFile
 from robopolicy_runtime.transfer.draw import Drawn
 from robopolicy_runtime.transfer.measure import Episode, Starts, run_episode
 
-Work = tuple[int, Drawn]
+Work = tuple[int, Drawn, str]
 
 
 class _Worker:
@@ -21,8 +21,9 @@ class _Worker:
         self._seconds = seconds
 
     def __call__(self, work: Work) -> Episode:
-        file, starts = self._files[work[0]]
-        return run_episode(file, starts, work[1], self._seconds)
+        which, drawn, engine = work
+        file, starts = self._files[which]
+        return run_episode(file, starts, drawn, self._seconds, engine)
 
 
 _worker: _Worker | None = None
@@ -32,7 +33,7 @@ _worker: _Worker | None = None
 def episode_runner(
     files: Sequence[PolicyFile], seconds: float, jobs: int
 ) -> Iterator[Callable[[Sequence[Work]], Iterable[Episode]]]:
-    """Something that turns work, which policy and on which plant, into episodes in the same order.
+    """Something that turns work, which policy, on which plant and in which engine, into episodes in the same order.
 
     Args:
         files: The policies.

@@ -1,0 +1,108 @@
+"""The robots in three dimensions, on a floor that moves under them."""
+
+import mujoco
+import numpy as np
+import viser
+from mjviser import ViserMujocoScene
+
+from robopolicy.view.ghost import ghost_stage, with_ghost
+from robopolicy.view.stage import shown_groups
+from robopolicy.view.video import bounds
+
+_OPACITY = 0.4
+_AZIMUTH, _ELEVATION, _DISTANCE = np.radians(145.0), np.radians(-13.0), 2.1  # as in a film; the last in robot sizes
+_BESIDE = 0.9  # distance of the ghost, in robot sizes
+_FOLLOW_S = 0.3  # the camera follows the robot over this long [s], so that its steps are seen
+_FOV = np.radians(45.0)
+_CELL = 0.5  # of the floor's grid [m]
+
+
+class Scene:
+    """Draws states.
+
+    Args:
+        server: The page.
+        spec: The robot.
+        home: A state to place the camera by. Shape (nq,).
+        count: How many robots stand side by side.
+
+    Attributes:
+        size: Largest side of the robot [m].
+        beside: From the robot to its ghost, to the left on the page wherever the robot faces [m]. Shape (2,).
+    """
+
+    def __init__(self, server: viser.ViserServer, spec: mujoco.MjSpec, home: np.ndarray, count: int = 1):
+        self._server = server
+        self._model = model = ghost_stage(spec, _OPACITY)
+        self._data = mujoco.MjData(model)
+        shown = np.flatnonzero(shown_groups(model))
+        ghost = np.array([model.body(b).name.startswith("ghost_") for b in range(model.nbody)])
+        seen = np.isin(model.geom_group, shown)
+        # mjviser shows the groups 0, 1 and 2: the robot becomes 0, the ghost 1, and the rest stays hidden.
+        model.geom_group[:] = np.where(seen, ghost[model.geom_bodyid], 5)
+        model.site_group[:] = 5
+        self._scene = ViserMujocoScene(server, model, count)
+        self._scene.camera_tracking_enabled = False
+        self._scene.fixed_bodies_frame.visible = False  # its floor would stand still: ours is below
+        self._ghost_shown = True
+        self._base = int(model.jnt_bodyid[0])
+        self._centre: np.ndarray | None = None
+        self._data.qpos[:] = with_ghost(home[None], home[None])[0]
+        mujoco.mj_kinematics(model, self._data)
+        middle, self.size = bounds(model, self._data)
+        self._spacing = 1.2 * self.size
+        self.beside = _BESIDE * self.size * np.array([-np.sin(_AZIMUTH), np.cos(_AZIMUTH)])
+        self._floor = server.scene.add_grid(
+            "/floor", infinite_grid=True, cell_size=_CELL, section_size=2 * _CELL, cell_color=(205, 208, 212),
+            section_color=(170, 176, 184), fade_distance=12 * self.size, plane_color=(236, 238, 240), plane_opacity=1.0,
+            shadow_opacity=0.25,
+        )  # fmt: skip
+        away = -np.array(
+            [np.cos(_AZIMUTH) * np.cos(_ELEVATION), np.sin(_AZIMUTH) * np.cos(_ELEVATION), np.sin(_ELEVATION)]
+        )
+        camera = server.initial_camera
+        camera.look_at, camera.up = (0.0, 0.0, float(middle[2])), (0.0, 0.0, 1.0)
+        x, y, z = np.array([0.0, 0.0, middle[2]]) + _DISTANCE * self.size * away
+        camera.position, camera.fov = (float(x), float(y), float(z)), float(_FOV)
+
+    def draw(self, qpos: np.ndarray, chosen: int, dt: float, ghost: np.ndarray | None = None) -> None:
+        """Show all robots, each above its place in a row, the chosen one in the middle of the page.
+
+        Args:
+            qpos: Shape (count, nq).
+            chosen: Which robot the camera follows.
+            dt: Time since the last picture [s].
+            ghost: State of the chosen robot's ghost. Shape (nq,).
+        """
+        self._show_ghost(ghost is not None)
+        self._follow(qpos[:, :2], dt)
+        assert self._centre is not None
+        place = np.zeros((len(qpos), 3))
+        place[:, 1] = self._spacing * (np.arange(len(qpos)) - chosen)
+        place[:, :2] -= self._centre
+        position = np.empty((len(qpos), self._model.nbody, 3))
+        rotation = np.empty((len(qpos), self._model.nbody, 3, 3))
+        for i, state in enumerate(qpos):
+            # Without a ghost of its own a robot hides one inside itself, where it is a little too small to be seen.
+            second = ghost if ghost is not None and i == chosen else state
+            self._data.qpos[:] = with_ghost(state[None], second[None])[0]
+            mujoco.mj_kinematics(self._model, self._data)
+            position[i] = self._data.xpos + place[i]
+            rotation[i] = self._data.xmat.reshape(-1, 3, 3)
+        with self._server.atomic():
+            self._floor.position = (*(-np.mod(self._centre[chosen], 2 * _CELL)), 0.0)
+            self._scene.update_from_arrays(position, rotation, env_idx=chosen)
+
+    def _follow(self, xy: np.ndarray, dt: float) -> None:
+        """Centre of every robot's place. Shape (count, 2)."""
+        if self._centre is None:
+            self._centre = xy.copy()
+        gone = np.linalg.norm(xy - self._centre, axis=1) > self.size  # it began anew elsewhere
+        self._centre += min(1.0, dt / _FOLLOW_S) * (xy - self._centre)
+        self._centre[gone] = xy[gone]
+
+    def _show_ghost(self, shown: bool) -> None:
+        if shown != self._ghost_shown:
+            self._ghost_shown = shown
+            self._scene.geom_groups_visible[1] = shown
+            self._scene.rebuild_visual_handles()
