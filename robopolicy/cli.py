@@ -112,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--against", type=Path, metavar="FILE", help="with --transfer: a second policy beside it")
     verify.add_argument("--seeds", type=int, metavar="N", help="with --transfer: episodes per point (default 16)")
     verify.add_argument("--output", type=Path, metavar="FILE", help="with --transfer: write the report, one HTML page")
+    verify.add_argument(
+        "--perturbations",
+        nargs="*",
+        metavar="NAME",
+        help="with --transfer: the curves to draw; none: whole plants alone",
+    )
     verify.add_argument("--engines", nargs="+", metavar="NAME", help="with --transfer: mujoco, bullet (default: both)")
     identify = add(
         "sysid", _sysid, "measure a robot's servos: fit them to a log of its joints, with the base on a stand"
@@ -200,6 +206,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     options = {"--against": arguments.against, "--seeds": arguments.seeds, "--output": arguments.output}
     given = [word for name, value in options.items() if value is not None for word in (name, str(value))]
     given += ["--engines", *arguments.engines] if arguments.engines else []
+    given += [] if arguments.perturbations is None else ["--perturbations", *arguments.perturbations]
     if given and not arguments.transfer:
         raise UserError(f"verify {given[0]} belongs to --transfer; see robopolicy verify --help")
     module = "robopolicy_runtime.transfer" if arguments.transfer else "robopolicy_runtime.verify"

@@ -136,8 +136,9 @@ def add_floor(spec: mujoco.MjSpec) -> None:
     planes = [g for g in spec.worldbody.geoms if g.type == mujoco.mjtGeom.mjGEOM_PLANE]
     floor = planes[0] if planes else spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[0, 0, 0.05])
     floor.name = FLOOR
-    # The floor's friction decides (not the larger of the two), so that a task can make it slippery.
-    floor.priority = 1
+    # The floor's friction decides (not the larger of the two), so that a task can make it slippery; many models give
+    # their feet a priority of their own.
+    floor.priority = 1 + max((g.priority for g in spec.geoms if g.name != FLOOR), default=0)
     floor.condim = 3
     if not planes:
         floor.contype, floor.conaffinity = 1, 1

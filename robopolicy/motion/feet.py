@@ -25,7 +25,9 @@ class Feet:
         self.geoms: list[np.ndarray] = []
         for site in model.foot_sites:
             own = np.flatnonzero((mj.geom_bodyid == mj.site_bodyid[site]) & (mj.geom_contype | mj.geom_conaffinity))
-            self.geoms.append(own)
+            away = np.linalg.norm(mj.geom_pos[own] - mj.site_pos[site], axis=1)
+            ball = own[(mj.geom_type[own] == mujoco.mjtGeom.mjGEOM_SPHERE) & (away < 0.5 * mj.geom_size[own, 0])]
+            self.geoms.append(ball if len(ball) == 1 else own)  # a ball around the site, and not the shin above it
         self.flat = tuple(
             len(g) > 0 and not (len(g) == 1 and mj.geom_type[g[0]] == mujoco.mjtGeom.mjGEOM_SPHERE) for g in self.geoms
         )

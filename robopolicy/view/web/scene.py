@@ -4,12 +4,13 @@ import mujoco
 import numpy as np
 import viser
 from mjviser import ViserMujocoScene
+from mjviser.conversions import merge_geoms
 
 from robopolicy.view.ghost import ghost_stage, with_ghost
 from robopolicy.view.stage import shown_groups
 from robopolicy.view.video import bounds
 
-_OPACITY = 0.4
+_OPACITY, _TINT = 0.4, (26, 107, 217)
 _AZIMUTH, _ELEVATION, _DISTANCE = np.radians(145.0), np.radians(-13.0), 2.1  # as in a film; the last in robot sizes
 _BESIDE = 0.9  # distance of the ghost, in robot sizes
 _FOLLOW_S = 0.3  # the camera follows the robot over this long [s], so that its steps are seen
@@ -38,14 +39,21 @@ class Scene:
         shown = np.flatnonzero(shown_groups(model))
         ghost = np.array([model.body(b).name.startswith("ghost_") for b in range(model.nbody)])
         seen = np.isin(model.geom_group, shown)
-        # mjviser shows the groups 0, 1 and 2: the robot becomes 0, the ghost 1, and the rest stays hidden.
-        model.geom_group[:] = np.where(seen, ghost[model.geom_bodyid], 5)
+        # mjviser shows the groups 0, 1 and 2, and nothing that can be seen through: the ghost is drawn apart.
+        model.geom_group[:] = np.where(seen & ~ghost[model.geom_bodyid], 0, 5)
         model.site_group[:] = 5
         self._scene = ViserMujocoScene(server, model, count)
         self._scene.camera_tracking_enabled = False
         self._scene.fixed_bodies_frame.visible = False  # its floor would stand still: ours is below
-        self._ghost_shown = True
-        self._base = int(model.jnt_bodyid[0])
+        self._ghost: dict[int, viser.MeshHandle] = {}
+        for body in np.flatnonzero(ghost):
+            geoms = np.flatnonzero(seen & (model.geom_bodyid == body))
+            if len(geoms):
+                mesh = merge_geoms(model, geoms.tolist())
+                self._ghost[int(body)] = server.scene.add_mesh_simple(
+                    f"/ghost/{body}", np.asarray(mesh.vertices), np.asarray(mesh.faces), color=_TINT,
+                    opacity=_OPACITY, cast_shadow=False, receive_shadow=False, visible=False,
+                )  # fmt: skip
         self._centre: np.ndarray | None = None
         self._data.qpos[:] = with_ghost(home[None], home[None])[0]
         mujoco.mj_kinematics(model, self._data)
@@ -74,7 +82,7 @@ class Scene:
             dt: Time since the last picture [s].
             ghost: State of the chosen robot's ghost. Shape (nq,).
         """
-        self._show_ghost(ghost is not None)
+        turned = np.empty((self._model.nbody, 4))
         self._follow(qpos[:, :2], dt)
         assert self._centre is not None
         place = np.zeros((len(qpos), 3))
@@ -83,14 +91,18 @@ class Scene:
         position = np.empty((len(qpos), self._model.nbody, 3))
         rotation = np.empty((len(qpos), self._model.nbody, 3, 3))
         for i, state in enumerate(qpos):
-            # Without a ghost of its own a robot hides one inside itself, where it is a little too small to be seen.
             second = ghost if ghost is not None and i == chosen else state
             self._data.qpos[:] = with_ghost(state[None], second[None])[0]
             mujoco.mj_kinematics(self._model, self._data)
             position[i] = self._data.xpos + place[i]
             rotation[i] = self._data.xmat.reshape(-1, 3, 3)
+            if i == chosen:
+                turned = self._data.xquat.copy()
         with self._server.atomic():
             self._floor.position = (*(-np.mod(self._centre[chosen], 2 * _CELL)), 0.0)
+            for body, mesh in self._ghost.items():
+                mesh.visible = ghost is not None
+                mesh.position, mesh.wxyz = position[chosen, body], turned[body]
             self._scene.update_from_arrays(position, rotation, env_idx=chosen)
 
     def _follow(self, xy: np.ndarray, dt: float) -> None:
@@ -100,9 +112,3 @@ class Scene:
         gone = np.linalg.norm(xy - self._centre, axis=1) > self.size  # it began anew elsewhere
         self._centre += min(1.0, dt / _FOLLOW_S) * (xy - self._centre)
         self._centre[gone] = xy[gone]
-
-    def _show_ghost(self, shown: bool) -> None:
-        if shown != self._ghost_shown:
-            self._ghost_shown = shown
-            self._scene.geom_groups_visible[1] = shown
-            self._scene.rebuild_visual_handles()
