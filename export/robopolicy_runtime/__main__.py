@@ -4,13 +4,13 @@ import importlib
 import sys
 
 COMMANDS = {
-    "excite": ("robopolicy_runtime.excite", "move the joints of a robot on a stand, for `robopolicy sysid`"),
     "run": ("robopolicy_runtime.run", "drive a robot with a policy"),
     "verify": ("robopolicy_runtime.verify", "prove a policy file in plain MuJoCo (extra: verify)"),
     "transfer": (
         "robopolicy_runtime.transfer.__main__",
         "sim to hidden sim: drive it on plants it never saw (extra: verify)",
     ),
+    "excite": ("robopolicy_runtime.excite", "move the joints of a robot on a stand, for `robopolicy sysid`"),
     "robot": ("robopolicy_runtime.drivers.sim_robot", "a simulated robot as a process of its own (extra: verify)"),
 }
 

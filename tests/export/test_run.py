@@ -72,7 +72,7 @@ def test_ctrl_c_lets_the_joints_give_way_first(policy_path: Path, tmp_path: Path
     ("words", "what"),
     [
         (["run", "nothing.onnx"], "refused: nothing.onnx: cannot be read"),
-        (["dance"], "no command 'dance'; there are: run, verify, transfer, robot"),
+        (["dance"], "no command 'dance'; there are: run, verify, transfer, excite, robot"),
         (["run", "FILE", "--no-robot", "--commands", "udp:x"], "udp:PORT wants a number"),
         (["run", "FILE", "--no-robot", "--commands", "no.txt"], "no.txt: cannot be read"),
         (["robot", "nothing.onnx"], "sim_robot: nothing.onnx: cannot be read"),
