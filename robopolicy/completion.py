@@ -87,7 +87,7 @@ def _function(shell: str, kind: str, names: list[str]) -> str:
     """A function of the shell that completes these names, and paths."""
     words, name = " ".join(names), f"_robopolicy_{kind}"
     if shell == "bash":
-        return f"{name}() {{ compgen -W '{words}' -- \"$1\"; compgen -f -- \"$1\"; }}"
+        return f'{name}() {{ compgen -W \'{words}\' -- "$1"; compgen -f -- "$1"; }}'
     if shell == "zsh":
         return f"{name}() {{ compadd -- {words}; _files; }}"
     return f"function {name}; printf '%s\\n' {words}; __fish_complete_path (commandline -ct); end"

@@ -102,15 +102,17 @@ def drop_visual_meshes(spec: mujoco.MjSpec) -> None:
 
 
 def carry_meshes(spec: mujoco.MjSpec) -> None:
-    """Write the shapes of meshes that collide into the model, so that it needs no files beside it; forget textures.
+    """Write the shapes of meshes that collide into the model, so that it needs no files beside it; forget textures in files.
 
     What collides is a mesh's convex hull, so its corners are all that is kept. A mesh that gives its body its inertia
     stays as it is.
     """
+    lost = {texture.name for texture in spec.textures if texture.file or any(texture.cubefiles)}
     for material in spec.materials:
-        material.textures = [""] * len(material.textures)
+        material.textures = ["" if name in lost else name for name in material.textures]
     for texture in list(spec.textures):
-        spec.delete(texture)
+        if texture.name in lost:
+            spec.delete(texture)
     needed = {g.meshname for g in spec.geoms if g.meshname and not g.parent.explicitinertial}
     carried = [mesh for mesh in spec.meshes if mesh.file and mesh.name not in needed]
     if not carried:

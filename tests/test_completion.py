@@ -1,8 +1,10 @@
 """Shell completion: what a shell offers after the script was read."""
 
+import contextlib
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,11 +19,9 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Path of every shell's script."""
     folder, found = tmp_path_factory.mktemp("completion"), {}
     for shell in SHELLS:
-        done = subprocess.run(
-            [sys.executable, "-m", "robopolicy", "completion", shell], capture_output=True, text=True, check=True
-        )
         path = folder / f"robopolicy.{shell}"
-        path.write_text(done.stdout)
+        with path.open("w") as file, contextlib.redirect_stdout(file):
+            assert main(["completion", shell]) == 0
         found[shell] = str(path)
     return found
 
@@ -59,7 +59,7 @@ def test_bash_completes(scripts: dict[str, str], words: tuple[str, ...], there: 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_shell_is_told_the_commands_and_the_names(scripts: dict[str, str], shell: str):
-    text = open(scripts[shell]).read()
+    text = Path(scripts[shell]).read_text()
     for word in ("retarget", "go2_velocity", "happy_nod", "droid", "cell-episodes"):
         assert word in text
     known = shutil.which(shell)

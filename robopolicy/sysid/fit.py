@@ -10,7 +10,7 @@ from mujoco import minimize
 from robopolicy.errors import UserError
 from robopolicy.robot import RobotModel
 from robopolicy.sysid.joint_log import JointLog
-from robopolicy.sysid.parameters import Parameter, as_servos, kinds, parameters
+from robopolicy.sysid.parameters import SERVO, Parameter, as_servos, kinds, parameters
 from robopolicy.sysid.stand import Pieces, Stand, cut
 
 PIECE_S = 1.0
@@ -21,6 +21,8 @@ _PRIOR = 0.02  # holds what the log says nothing about
 _STEP = 1e-4  # of a parameter over its scale, for derivatives
 _SATURATED = 0.003  # part of the readings at which a limit shows
 _LEAST_OFFSET = 0.004  # rad
+_MOVED = 0.01  # rad, standard deviation: what a joint that moved less does says nothing of its servo
+_STILL = "its joints hardly moved"
 _LOWER_LIMITS = (0.9, 0.75, 0.6, 0.45)
 
 
@@ -102,7 +104,13 @@ def _fit(robot: RobotModel, log: JointLog, problem: "_Problem", judge: Pieces, s
     values = problem.solve(values, free, iterations=5)
     half = problem.half_widths(values, free)
     asked = problem.asked(values)
-    why = [_why_unknown(p, values[i], half[i], free[i], asked) for i, p in enumerate(problem.parameters)]
+    moved = np.nanstd(log.position, axis=0) >= _MOVED
+    why = [
+        _STILL
+        if p.name in SERVO and not moved[list(p.joints)].any()
+        else _why_unknown(p, values[i], half[i], free[i], asked)
+        for i, p in enumerate(problem.parameters)
+    ]
     known = np.array([not reason for reason in why])
     values = np.where(known, values, file)
     if (free & ~known).any():
@@ -110,8 +118,8 @@ def _fit(robot: RobotModel, log: JointLog, problem: "_Problem", judge: Pieces, s
         values = problem.solve(values, free & known, iterations=5)
     estimates = [Estimate(*one) for one in zip(problem.parameters, values.tolist(), half.tolist(), known.tolist(), why)]
     errors = [problem.error(v, judge, kinds(robot)) for v in (file, values)]
-    still = [n for n, p in zip(robot.joint_names, np.nanstd(log.position, axis=0)) if p < 0.01]
-    notes = list(log.notes) + [f"{name} hardly moved (less than 0.01 rad)" for name in still]
+    still = [name for name, does in zip(robot.joint_names, moved, strict=True) if not does]
+    notes = list(log.notes) + [f"{name} hardly moved (less than {_MOVED} rad)" for name in still]
     seconds = [len(p.piece) * float(np.median(np.diff(log.time))) for p in (problem.train, judge)]
     return Fit(estimates, errors[0], errors[1], (seconds[0], seconds[1]), notes)
 
@@ -120,6 +128,8 @@ def _why_unknown(p: Parameter, value: float, half: float, free: bool, asked: dic
     """Why a number is not to be used; empty if it is."""
     if p.name == "torque" and not free:
         return f"the limit was not reached: at most {asked[p.where]:.3g} N m were asked for"
+    if free and value > p.high - 0.01 * p.scale:
+        return f"it ran to the end of what was tried, {value:.3g}"
     if p.name == "latency":
         return "" if half < 0.004 else "the log does not excite it: targets change too slowly"
     if p.name == "encoder_offset":
