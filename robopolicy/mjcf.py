@@ -102,10 +102,10 @@ def drop_visual_meshes(spec: mujoco.MjSpec) -> None:
 
 
 def carry_meshes(spec: mujoco.MjSpec) -> None:
-    """Write the shapes of meshes that collide into the model, so that it needs no files beside it; forget textures in files.
+    """Write the shapes of meshes that collide into the model, so that it needs no files beside it.
 
     What collides is a mesh's convex hull, so its corners are all that is kept. A mesh that gives its body its inertia
-    stays as it is.
+    stays as it is. Textures from files are forgotten.
     """
     lost = {texture.name for texture in spec.textures if texture.file or any(texture.cubefiles)}
     for material in spec.materials:

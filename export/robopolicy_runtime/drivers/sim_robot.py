@@ -32,6 +32,7 @@ SAMPLE_EVERY = 4  # steps: 250 samples a second
 WATCHDOG_S = 0.08
 LEASE_S = 0.5
 _HELD = 1e5  # kg, kg m^2: nothing that a joint does moves this
+_LIFTED = 1.0  # m: on a stand the feet are off the ground
 FAULTS = {
     "nan": "a joint's reading is not a number",
     "upside_down": "the IMU is mounted the wrong way up",
@@ -82,6 +83,8 @@ class SimRobot:
         if m.nkey:
             mujoco.mj_resetDataKeyframe(m, d, 0)
         d.qpos[self.plant.qpos_adr] = self.contract.default_pose
+        if math.isinf(self.crane_s):
+            d.qpos[2] += _LIFTED
         self._hung = d.qpos[:7].copy()
         self._held_since: float | None = None
         joints = len(self.contract.joint_names)

@@ -150,6 +150,7 @@ class Page:
 
     def _draw(self, passed: float) -> None:
         self.scene.draw(self.subject.everyone(), self.subject.chosen, passed, self._ghost())
+        self.server.flush()  # or pictures wait for each other
         self._sent.append(time.perf_counter())
 
     def _ghost(self) -> np.ndarray | None:
