@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import signal
 import sys
 from collections.abc import Mapping
 
@@ -10,14 +9,11 @@ import numpy as np
 
 from robopolicy_runtime.commands import Script
 from robopolicy_runtime.contract import Contract
-from robopolicy_runtime.driver import DriverError
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.log import LogWriter
 from robopolicy_runtime.machine import Machine
 from robopolicy_runtime.policy import Controller, PolicyFile
-from robopolicy_runtime.run import loop, make_driver, summary
-from robopolicy_runtime.safety import Safety
-from robopolicy_runtime.ticker import Ticker, ask_for_realtime
+from robopolicy_runtime.session import Closable, add_flags, connect, drive, guarded
 
 _TURN_S = 4.0  # sines, steps, and slow ways take turns
 _HOLD_S = 0.4
@@ -124,61 +120,33 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("file", help="policy.onnx, any policy of this robot: joints, gains and limits are taken")
     parser.add_argument("--log", required=True, help="file for every control period; it must not exist yet")
-    parser.add_argument("--driver", choices=("sim", "unitree", "servo"), default="sim", help="which kind of robot")
     parser.add_argument("--seconds", type=float, default=36.0, help="how long (36)")
     parser.add_argument("--amplitude", type=float, default=0.2, help="most radians from the default pose (0.2)")
     parser.add_argument("--joints", default=".*", help="regular expression of the joints that move; the others hold")
     parser.add_argument("--seed", type=int, default=0, help="of frequencies and steps")
-    parser.add_argument("--ramp", type=float, default=2.0, help="seconds to the default pose (2)")
-    parser.add_argument("--port", type=int, default=7451, help="sim: port of a robot that runs already")
-    parser.add_argument("--no-robot", action="store_true", help="sim: do not start the robot, one runs already")
-    parser.add_argument("--robot", choices=("go2", "g1"), default="go2", help="unitree: which one")
-    parser.add_argument("--interface", default="eth0", help="unitree: network interface of the robot")
-    parser.add_argument("--config", default="servos.toml", help="servo: the file that describes the bus")
+    add_flags(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns 0 after an orderly end, 2 if the robot or the file is refused."""
     options = parse(arguments)
-    asked: list[int] = []
-    held: list = []  # to be closed, the last first
-    robot = None
-    try:
-        file = PolicyFile.open(options.file)
-        contract = file.contract
-        targets = excitation(contract, options.joints, options.amplitude, options.seconds, options.seed)
-        log = LogWriter(options.log, contract)
-        held.append(log)
-        if options.driver == "sim" and not options.no_robot:
-            from robopolicy_runtime.drivers.sim import start_robot
+    return guarded(lambda held: _run(options, held))
 
-            robot = start_robot(options.file, options.port, "--crane", "inf")
-        safety = Safety(make_driver(options.driver, options), contract)
-        held.append(safety)
-        safety.connect()
-        machine = Machine(Excitation(file, targets), safety, options.ramp)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda got, _: asked.append(got))
-        why = ask_for_realtime()
-        print("real-time scheduling: " + ("granted" if why is None else why))
-        begin = 1.0 + options.ramp
-        source = Script(f"0.5 ready\n{begin:g} run", contract.command)
-        held.append(source)
-        ticker = Ticker(contract.control_period_s)
-        loop(machine, source, ticker, log, begin + options.seconds, lambda: bool(asked))
-        print(summary(ticker))
-        print(f"wrote {options.log}; what it says: robopolicy sysid {options.log}")
-        return 0
-    except (ContractError, DriverError) as error:
-        print(f"refused: {error}", file=sys.stderr)
-        return 2
-    finally:
-        for thing in reversed(held):
-            thing.close()
-        if robot is not None:
-            robot.terminate()
-            robot.wait()
+
+def _run(options: argparse.Namespace, held: list[Closable]) -> None:
+    file = PolicyFile.open(options.file)
+    contract = file.contract
+    targets = excitation(contract, options.joints, options.amplitude, options.seconds, options.seed)
+    log = LogWriter(options.log, contract)
+    held.append(log)
+    safety = connect(options, file.path, contract, held, "inf")
+    machine = Machine(Excitation(file, targets), safety, options.ramp)
+    begin = 1.0 + options.ramp
+    source = Script(f"0.5 ready\n{begin:g} run", contract.command)
+    held.append(source)
+    drive(machine, source, contract.control_period_s, log, begin + options.seconds)
+    print(f"wrote {options.log}; what it says: robopolicy sysid {options.log}")
 
 
 if __name__ == "__main__":
