@@ -11,7 +11,8 @@ from robopolicy.env.env import Env, Step
 from robopolicy.motion.prior import Prior
 from robopolicy.motion.reference import Reference, load_reference
 from robopolicy.robot import RobotModel, load_robot
-from robopolicy.task import Push, Task, load_task
+from robopolicy.task import Push, Randomizer, Task, load_task, randomize
+from robopolicy.terms import randomizers
 
 CLIPS = {"droid": ("walk_forward_0.20", "turn_left_0.60", "stand_idle"), "go2": ("trot_forward_0.60", "stand")}
 
@@ -29,6 +30,17 @@ def quiet(name: str = "droid_walk", **changes) -> Task:
     plain = {k: replace(o, noise=0.0) for k, o in task.observations.items()}
     silent = {"randomizers": {}, "observations": plain, "push": Push(), "joint_noise": 0.0}
     return shipped(name, **{**silent, **changes})
+
+
+def real_motors() -> dict[str, Randomizer]:
+    """Randomizers of motors and sensors as they are, of which something changes within a control step."""
+    return {
+        "envelope": randomize(randomizers.torque_speed, no_load=(0.2, 0.6)),
+        "supply": randomize(randomizers.supply_voltage),
+        "late": randomize(randomizers.sensor_latency, steps=(0, 4)),
+        "play": randomize(randomizers.backlash),
+        "damping": randomize(randomizers.joint_damping),
+    }
 
 
 @lru_cache

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_envs import actions, kept, reference, shipped
+from small_envs import actions, kept, real_motors, reference, shipped
 from torch import Tensor
 
 from robopolicy.env.adr import Adr
 from robopolicy.env.env import Env
-from robopolicy.task import Push, Task, observe, randomize
-from robopolicy.terms import observations, randomizers
+from robopolicy.task import Push, Task, observe
+from robopolicy.terms import observations
 
 N = 8
 
@@ -22,20 +22,13 @@ def lively() -> Task:
         episode_s=0.3,
         push=Push(velocity=0.5, yaw_rate=0.5, force=30.0, interval_s=(0.06, 0.2), ramp_steps=40),
     )
-    more = {
-        "envelope": randomize(randomizers.torque_speed, no_load=(0.2, 0.6)),
-        "supply": randomize(randomizers.supply_voltage),
-        "late": randomize(randomizers.sensor_latency, steps=(0, 4)),
-        "play": randomize(randomizers.backlash),
-        "damping": randomize(randomizers.joint_damping),
-    }
     history = replace(observe(observations.joint_position, noise=0.01), history=3)
     return replace(
         task,
         command=replace(task.command, resample_s=(0.06, 0.2)),
         observations={**task.observations, "history": history},
         prior=replace(task.prior, window=3),
-        randomizers=task.randomizers | more,
+        randomizers=task.randomizers | real_motors(),
         adr=Adr(active=True, start=0.3, episodes=2),
     )
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from small_envs import actions, reference, shipped
+from small_envs import actions, real_motors, reference, shipped
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import robopolicy
 from robopolicy.env.adr import Adr
 from robopolicy.env.env import Env
-from robopolicy.task import Push, list_tasks, randomize
-from robopolicy.terms import randomizers
+from robopolicy.task import Push, list_tasks
 
 PACKAGE = Path(robopolicy.__file__).parent
 BOUNDARY = {"adapters.py"}  # where other libraries want NumPy
@@ -83,15 +82,8 @@ def test_the_guard_notices(offence):
 def test_a_control_step_waits_for_nothing(name: str):
     """With episodes that end, pushes and new commands in it, for every task of ours."""
     push = Push(velocity=0.5, yaw_rate=0.3, force=20.0, interval_s=(0.02, 0.06), ramp_steps=10)
-    more = {
-        "envelope": randomize(randomizers.torque_speed, no_load=(0.2, 0.6)),
-        "supply": randomize(randomizers.supply_voltage),
-        "late": randomize(randomizers.sensor_latency, steps=(0, 4)),
-        "play": randomize(randomizers.backlash),
-        "damping": randomize(randomizers.joint_damping),
-    }
     task = shipped(name, episode_s=0.1, push=push, adr=Adr(active=True, start=0.3, episodes=1))
-    task = replace(task, randomizers=task.randomizers | more)
+    task = replace(task, randomizers=task.randomizers | real_motors())
     env = Env(task, 8, reference=reference(task.robot))
     env.reset()
     ended = 0
