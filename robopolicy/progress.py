@@ -1,6 +1,7 @@
 """What a person sees while training: a line of progress; and what stays: a row per iteration."""
 
 import csv
+import json
 import sys
 import time
 import warnings
@@ -69,13 +70,24 @@ class ProgressTable(KVWriter):
         self._writer = csv.DictWriter(self._file, columns, lineterminator="\n")
 
 
-def open_logs(folder: Path, steps: int = 0) -> Logger:
-    """The logger of a run: ``progress.csv``, and events for TensorBoard.
+def open_logs(folder: Path, steps: int = 0, wandb: bool = False) -> Logger:
+    """The logger of a run: ``progress.csv``, and events for TensorBoard, which Weights & Biases can copy.
 
     Args:
         folder: The run folder.
         steps: Steps of all robots that the run has made already.
+        wandb: Copy them.
+
+    Raises:
+        UserError: Weights & Biases is not installed.
     """
+    if wandb:
+        try:
+            import wandb as service
+        except ImportError:
+            raise UserError("--wandb needs Weights & Biases: pip install 'robopolicy[wandb]'") from None
+        settings = json.loads((folder / "config.json").read_text())
+        service.init(project="robopolicy", name=folder.name, dir=str(folder), config=settings, sync_tensorboard=True)
     return Logger(str(folder), [ProgressTable(folder / "progress.csv", steps), TensorBoardOutputFormat(str(folder))])
 
 

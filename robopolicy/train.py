@@ -15,6 +15,7 @@ from robopolicy import checkpoint
 from robopolicy.cores import usable_cores
 from robopolicy.env.env import STATE_VERSION, Env
 from robopolicy.errors import UserError
+from robopolicy.films import Films
 from robopolicy.learn.amp import MotionPrior
 from robopolicy.learn.distill import imitate
 from robopolicy.learn.policy import load_policy
@@ -47,6 +48,10 @@ class Options:
     """Where to simulate and learn: auto (a GPU if there is one), cpu, cuda, or warp-cpu (the GPU's engine, slowly)."""
     threads: int = 0
     """Threads of the simulator; 0: one per core. No result depends on it."""
+    film_minutes: float = 0.0
+    """Make a film of the policy every so many minutes, in RUN/films; 0: none."""
+    wandb: bool = False
+    """Send settings and curves to Weights & Biases too (pip install 'robopolicy[wandb]')."""
     contacts: int | None = None
     """Room for so many contacts per robot on a GPU; by default a guess. A warning says when it is too small."""
 
@@ -115,6 +120,7 @@ class Trainer:
         model.tune_threads()
         self.elapsed, _ = self.ranks.agree(self.elapsed, False)
         self._start, self._before, saved = time.perf_counter(), self.elapsed, self.elapsed
+        films = Films(folder, self.options.film_minutes if progress is not None else 0.0)
         with _Interrupt() as interrupt:
             stop = False
             while (self.done() < 1.0 or not model.num_timesteps) and not stop:
@@ -125,10 +131,13 @@ class Trainer:
                     progress.report()
                 self.elapsed, stop = self.ranks.agree(self.elapsed, interrupt.asked)
                 self._warn_of_overflow()
-                if self.elapsed - saved > _SAVE_EVERY_S:
+                if self.elapsed - saved > _SAVE_EVERY_S or films.due:
                     self.save(folder)
                     saved = self.elapsed
+                    if films.due:
+                        films.make(model.num_timesteps)
             self.save(folder)
+        films.close()
         if progress is not None:
             progress.close(stop)
 
@@ -187,7 +196,7 @@ def train(task: Task, source: Path, options: Options) -> Path:
     hashes = {c.name: c.content_hash() for c in trainer.reference.clips} if trainer.reference else {}
     if main:
         checkpoint.begin_run(folder, task, source, asdict(options), hashes)
-    trainer.model.set_logger(open_logs(folder) if main else Logger(None, []))
+    trainer.model.set_logger(open_logs(folder, wandb=options.wandb) if main else Logger(None, []))
     error = trainer.warm_start()
     if error is not None and main:
         print(f"warm start: the actor imitates {len(hashes)} clips with a mean square error of {error:.4f}")
@@ -209,7 +218,7 @@ def resume(folder: Path, options: Options) -> Path:
         setattr(before, name, value)
     trainer = Trainer(run.task, before)
     main = trainer.ranks.rank == 0
-    trainer.model.set_logger(open_logs(folder, run.sidecar["steps"]) if main else Logger(None, []))
+    trainer.model.set_logger(open_logs(folder, run.sidecar["steps"], before.wandb) if main else Logger(None, []))
     trainer.restore(run)
     trainer.fit(folder)
     trainer.ranks.leave()
