@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 _SECONDS = 8.0  # length of a film
@@ -45,5 +46,5 @@ class Films:
 
     def close(self) -> None:
         """Wait for the last one."""
-        if self._process is not None:
-            self._process.wait()
+        if self._process is not None and self._process.wait():
+            warnings.warn(f"the last film failed; {self.folder / 'films' / 'log.txt'} says why", stacklevel=2)
