@@ -28,7 +28,7 @@ class Terrain:
     ramp_steps: int = 0
     """Control steps of training over which robots spread from the gentle side over all of it; 0: from the start."""
     size: float = 64.0
-    """Length of its side [m]. Robots begin 12 m or more from its edge; who walks farther in an episode falls over it."""
+    """Length of its side [m]. Robots begin at least 12 m from its edge; those that walk farther fall over it."""
     cell: float = 0.08
     """Distance between two known heights [m]."""
     seed: int = 0
