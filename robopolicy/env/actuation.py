@@ -41,7 +41,7 @@ class Actuation:
         load: Mean share of their torque that the motors gave in the last physics step. Shape (N, 1).
         torque_range: Lowest and highest torque of the last physics step [N m], (N, J, 2); None if the speed is no
             matter.
-        late: State that the sensors tell of, qpos (N, nq) and qvel (N, nv); None if they tell of the present one.
+        late: State that the sensors tell of, qpos (N, nq) and qvel (N, nv); None if it is always the present one.
     """
 
     def __init__(self, sim: Simulation, fields: list[str], own: Mapping[str, Tensor], dofs: Tensor | slice):
@@ -51,22 +51,27 @@ class Actuation:
         self._force = sim.bind("actuator_force") if "sag" in fields else None
         self.load = torch.zeros(sim.num_envs, 1, device=sim.device)
         self.late: tuple[Tensor, Tensor] | None = None
-        if "sensor_delay" in fields:
+        if "sensor_delay" in fields or "loss" in fields:
             self.late = (self._qpos.float().clone(), self._qvel.float().clone())
 
-    def advance(self, substeps: int) -> None:
-        """Advance by ``substeps`` physics steps under the controls as they are."""
+    def advance(self, substeps: int, lost: Tensor | None = None) -> None:
+        """Advance by ``substeps`` physics steps under the controls as they are.
+
+        Args:
+            substeps: How many.
+            lost: Whose readings do not arrive, so that the earlier ones stand. Shape (N, 1) bool.
+        """
         if self.torque_range is None and self.late is None:
             self.sim.step(substeps)
             return
         for left in range(substeps, 0, -1):
-            self._remember(left)
+            self._remember(left, lost)
             if self.torque_range is not None:
                 self._limit(self.torque_range)
             self.sim.step(1) if left == 1 else self.sim.advance(1)
             if self._force is not None:
                 self.load.copy_((self._force.abs() / self._own["torque_limit"]).mean(1, keepdim=True))
-        self._remember(0)
+        self._remember(0, lost)
 
     def begin(self, mask: Tensor) -> None:
         """Where ``mask`` (N,) is true an episode has begun: nothing was sensed before, and no motor has worked yet."""
@@ -97,10 +102,12 @@ class Actuation:
         torque_range[..., 1] = torque * ((no_load - speed) / falls_over).clamp(0, 1)
         torque_range[..., 0] = -torque * ((no_load + speed) / falls_over).clamp(0, 1)
 
-    def _remember(self, steps: int) -> None:
+    def _remember(self, steps: int, lost: Tensor | None) -> None:
         """Keep the present state where it will be the one sensed, so many physics steps from now."""
         if self.late is not None:
             due = self._own["sensor_delay"] == steps
+            if lost is not None:
+                due = due & ~lost
             for late, now in zip(self.late, (self._qpos, self._qvel), strict=True):
                 late.copy_(torch.where(due, now.to(late.dtype), late))
 

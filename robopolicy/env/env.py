@@ -12,6 +12,7 @@ from torch import Tensor
 from robopolicy.env.actuation import CORNER, Actuation, no_load_speed
 from robopolicy.env.pushes import STATE as PUSHED
 from robopolicy.env.pushes import Pushes
+from robopolicy.env.senses import Senses
 from robopolicy.env.starts import Starts
 from robopolicy.env.state import State, clock_signal
 from robopolicy.env.terrain import Ground, lay
@@ -19,13 +20,13 @@ from robopolicy.motion.reference import Reference, foot_positions
 from robopolicy.robot import RobotModel, load_robot
 from robopolicy.sim.make import make_simulation
 from robopolicy.sim.simulation import Rows, Simulation
-from robopolicy.task import Observation, Task
+from robopolicy.task import Task
 
 _GROUPS = 125  # first episodes end at so many different times: on a CPU eight robots begin as cheaply as one
 # What is drawn anew when an episode begins, besides fields of the model: the body's own, the state's, and what is told.
 _OWN = (
     *("encoder_offset", "imu_rotation", "kp", "kd", "torque_limit"),
-    *("no_load_speed", "corner", "supply", "sag", "backlash", "sensor_delay"),
+    *("no_load_speed", "corner", "supply", "sag", "backlash", "sensor_delay", "gyro_bias", "loss"),
 )
 _AT_START = (
     *("qpos", "qvel", "phase", "age", "action", "previous_action", "target", "window_age"),
@@ -33,8 +34,8 @@ _AT_START = (
 )
 _TOLD = ("command", "moving", "command_timer", "clip")
 # What an environment must remember to continue to the same numbers, besides its simulation.
-_SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "_noise", "window", "cursor", "clock")
-STATE_VERSION = 3
+_SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "window", "cursor", "clock")
+STATE_VERSION = 4
 """Of what ``Env.state_dict`` gives; raised when an earlier one can no longer be continued."""
 
 
@@ -146,7 +147,7 @@ class Env:
             "critic": torch.zeros(self.num_envs, self.critic_dim, device=self.device),
         }
         self.cursor.zero_()
-        self._draw_noise()
+        self.senses.draw_noise()
         self._begin_episodes(everyone, obs)
         if stagger:
             groups = min(self.max_episode_steps, _GROUPS)
@@ -185,10 +186,10 @@ class Env:
             self.starts.widening.learn(done, self.pinned_end, up)
             log |= self.starts.widening.log()
         self._resample_commands(~done)
-        self._draw_noise()
+        self.senses.draw_noise()
         now = copy(state)  # with all it has computed; only the command is another
         now.command, now.moving = self.command, self.moving
-        final_obs = self._observe(now)
+        final_obs = self.senses.observe(now)
         obs = {name: value.clone() for name, value in final_obs.items()}
         self._begin_episodes(done, obs)
         return Step(obs, reward, terminated, truncated, final_obs, motion, valid, style_weight, clip, log)
@@ -208,7 +209,7 @@ class Env:
         self.held_command = True
         self.command.copy_(command if command.shape[1] == self.command.shape[1] else self.channels.tell(command))
         self.moving.copy_(self.task.gait.asked_by(self.command))
-        return self._observe(self.snapshot(), again=True)
+        return self.senses.observe(self.snapshot(), again=True)
 
     # Parts of the step
 
@@ -217,8 +218,13 @@ class Env:
         self.previous_action.copy_(self.action)
         self.action.copy_(action.clamp(-self.action_clip, self.action_clip))
         self.target.copy_(torch.clamp(self.default_pose + self.action_scale * self.action, self.lower, self.upper))
-        self.ctrl.copy_(self.target - self.encoder_offset)  # the servo regulates what its encoder reads
-        self.actuation.advance(self.substeps)
+        order = self.target - self.encoder_offset  # the servo regulates what its encoder reads
+        lost = None
+        if self._loses:
+            lost = torch.rand(self.num_envs, 2, generator=self.generator, device=self.device) < self.loss
+            order = torch.where(lost[:, :1], self.ctrl.to(order.dtype), order)
+        self.ctrl.copy_(order)
+        self.actuation.advance(self.substeps, None if lost is None else lost[:, 1:])
 
     def snapshot(self, rows: Rows = slice(None)) -> State:
         """The present state of some robots, by default all."""
@@ -247,6 +253,7 @@ class Env:
             torque_limit=self.torque_limit[rows].clone(),
             encoder_offset=self.encoder_offset[rows].clone(),
             imu_rotation=self.imu_rotation[rows].clone(),
+            gyro_bias=self.gyro_bias[rows].clone(),
             backlash=self.backlash[rows].clone() if self._plays else None,
             torque_range=None if torque_range is None else torque_range[rows].float(),
             late=None if late is None else (late[0][rows].clone(), late[1][rows].clone()),
@@ -308,47 +315,6 @@ class Env:
             seen.append(clock_signal(torch.nan_to_num(phase), ticking))
         return torch.cat(seen, dim=-1)
 
-    def _observe(
-        self, state: State, rows: Rows = slice(None), fresh: bool = False, again: bool = False
-    ) -> dict[str, Tensor]:
-        """Both observations.
-
-        Args:
-            state: The robots of ``rows``.
-            rows: Which they are.
-            fresh: Their episode has just begun: histories are filled with the present. They are not kept but returned,
-                by the names of their terms.
-            again: The same instant as before, so that the latest entry of a history is replaced.
-        """
-        terms = self.task.observations.items()
-        parts = {name: self._term(name, term, state, rows, fresh, again) for name, term in terms}
-        actor = torch.cat(list(parts.values()), dim=-1)
-        privileged = [_scaled(term, state) for term in self.task.privileged.values()]
-        critic = torch.cat((actor, *privileged), dim=-1)
-        seen = {"actor": actor if self.nominal else actor + self._noise[rows], "critic": critic}
-        if self.task.teacher:
-            seen["actor"] = critic
-        if fresh:
-            seen |= {name: parts[name].view(-1, *past.shape[1:]) for name, past in self._history.items()}
-        return seen
-
-    def _term(self, name: str, term: Observation, state: State, rows: Rows, fresh: bool, again: bool) -> Tensor:
-        value = _scaled(term, state)
-        if term.history == 1:
-            return value
-        if fresh:
-            return value.repeat(1, term.history)
-        past = self._history[name]
-        kept = past[rows, :-1] if again else past[rows, 1:]
-        past[rows] = torch.cat((kept, value.unsqueeze(1)), dim=1)
-        return past[rows].flatten(1)
-
-    def _draw_noise(self) -> None:
-        if not self.nominal:
-            self._noise = (
-                torch.empty_like(self._noise).uniform_(-1, 1, generator=self.generator).mul_(self._noise_width)
-            )
-
     def _resample_commands(self, mask: Tensor) -> None:
         """Draw a new command where the time of the old one is up and ``mask`` (N,) is true."""
         if self.held_command:
@@ -378,13 +344,13 @@ class Env:
 
         def look(rows: Rows, n: int) -> dict[str, Tensor]:
             state = self.snapshot(rows)
-            seen = self._observe(state, rows, fresh=True)
+            seen = self.senses.observe(state, rows, fresh=True)
             if self.reference is not None:
                 seen["window"] = state.motion.unsqueeze(1).expand(-1, self.reference.window, -1)
             return seen
 
         window = {"window": self.window} if self.reference is not None else {}
-        sim.assign(mask, obs | self._history | window, look)
+        sim.assign(mask, obs | self.senses.at_start | window, look)
 
     # Set-up
 
@@ -420,13 +386,14 @@ class Env:
         self.encoder_offset = torch.zeros(n, j, device=device)
         self.imu_rotation = constant(mj.site_quat[self.robot.imu_site]).repeat(n, 1)
         self.backlash = torch.zeros(n, j, device=device)
-        self._plays = "backlash" in self.starts.fields
+        self.gyro_bias = torch.zeros(n, 3, device=device)
+        self._plays, self._loses = (field in self.starts.fields for field in ("backlash", "loss"))
         self.pushes = Pushes(self.task.push, self.sim, self.robot.base_body, self.starts, self.control_dt, self.clock)
         self.kp, self.kd = constant(self.robot.kp).repeat(n, 1), constant(self.robot.kd).repeat(n, 1)
         self.torque_limit = constant(self.robot.torque_limit).repeat(n, 1)
         self.no_load_speed = constant(no_load_speed(self.robot)).repeat(n, 1)
         self.corner, self.supply = torch.full((n, 1), CORNER, device=device), torch.ones(n, 1, device=device)
-        self.sag, self.sensor_delay = (torch.zeros(n, 1, device=device) for _ in range(2))
+        self.sag, self.sensor_delay, self.loss = (torch.zeros(n, 1, device=device) for _ in range(3))
         own = {name: getattr(self, name) for name in _OWN}
         self.actuation = Actuation(self.sim, self.starts.fields, own, _columns(self.robot.dof_adr, self.device))
         self.pinned_end = torch.zeros(n, dtype=torch.long, device=device)
@@ -437,36 +404,21 @@ class Env:
         self._at_start |= {name: getattr(self, name) for name in (*_OWN, *_AT_START, *_TOLD)}
         self._at_start |= {name: getattr(self.pushes, name) for name in PUSHED}
         self.state = state = self.snapshot()
-        sizes = {name: self._size(o, state) for name, o in self.task.observations.items()}
-        self.actor_dim = sum(sizes.values())
-        self.critic_dim = self.actor_dim + sum(self._size(o, state) for o in self.task.privileged.values())
-        if self.task.teacher:
-            self.actor_dim = self.critic_dim
-        widths = [constant(o.scale * o.noise).repeat(sizes[name]) for name, o in self.task.observations.items()]
-        self._noise_width = torch.cat(widths)
+        self.senses = Senses(self.task, state, self.generator, self.nominal)
+        self.actor_dim, self.critic_dim = self.senses.actor_dim, self.senses.critic_dim
         self._reward_weights = constant([r.weight for r in self.task.rewards.values()]).unsqueeze(-1)
-        self._noise = torch.zeros(n, len(self._noise_width), device=device)
-        self._history = {
-            name: torch.zeros(n, o.history, sizes[name] // o.history, device=device)
-            for name, o in self.task.observations.items()
-            if o.history > 1
-        }
-
-    def _size(self, term: Observation, state: State) -> int:
-        return term.function(state, **term.params).shape[1] * term.history
 
     # Continuing
 
     def state_dict(self) -> dict:
         """Everything needed to continue to the same numbers."""
         tensors = {name: getattr(self, name).clone() for name in _SAVED if hasattr(self, name)}
-        history = {name: value.clone() for name, value in self._history.items()}
         pushes = {name: getattr(self.pushes, name).clone() for name in PUSHED}
         return {
             "version": STATE_VERSION,
             "sim": self.sim.state_dict(),
             "tensors": tensors,
-            "history": history,
+            "senses": self.senses.state_dict(),
             "pushes": pushes,
             "actuation": self.actuation.state_dict(),
             "held_command": self.held_command,
@@ -478,8 +430,7 @@ class Env:
         """Restore what ``state_dict`` gave."""
         for name, value in state["tensors"].items():
             getattr(self, name).copy_(value)
-        for name, value in state["history"].items():
-            self._history[name].copy_(value)
+        self.senses.load_state_dict(state["senses"])
         for name, value in state["pushes"].items():
             getattr(self.pushes, name).copy_(value)
         self.actuation.load_state_dict(state["actuation"])
@@ -487,11 +438,6 @@ class Env:
         self.starts.load_state_dict(state["starts"])
         self.generator.set_state(state["rng"])
         self.sim.load_state_dict(state["sim"])
-
-
-def _scaled(term: Observation, state: State) -> Tensor:
-    value = term.function(state, **term.params)
-    return value if term.scale == 1 else term.scale * value
 
 
 def _columns(ids: np.ndarray, device: torch.device) -> Tensor | slice:

@@ -67,6 +67,8 @@ class Starts:
             "sag": torch.zeros(1, device=self.device),
             "backlash": torch.zeros(len(robot.joint_names), device=self.device),
             "sensor_delay": torch.zeros(1, device=self.device),
+            "gyro_bias": torch.zeros(3, device=self.device),
+            "loss": torch.zeros(1, device=self.device),
         }
         self._defaults = {
             f: own[f] if f in own else torch.as_tensor(getattr(robot.mj, f), device=self.device) for f in self.fields

@@ -44,6 +44,7 @@ class State:
         torque_limit: Shape (N, J) [N m].
         encoder_offset: What the joint encoders read too much [rad]. Shape (N, J).
         imu_rotation: Orientation of the inertial unit in the base, quaternion wxyz. Shape (N, 4).
+        gyro_bias: What the gyroscope reads too much, in its own frame [rad/s]. Shape (N, 3).
         backlash: Play of the gears, end to end [rad], (N, J); None where there is none.
         torque_range: Lowest and highest torque that the motors could give at their speed [N m], (N, J, 2); None where
             the speed is no matter.
@@ -73,6 +74,7 @@ class State:
     torque_limit: Tensor
     encoder_offset: Tensor
     imu_rotation: Tensor
+    gyro_bias: Tensor
     default_pose: Tensor
     lower: Tensor
     upper: Tensor

@@ -123,6 +123,7 @@ def _states(env: Env, reference: Reference, action: Tensor) -> State:
         torque_limit=rows(nominal.torque_limit),
         encoder_offset=torch.zeros_like(action),
         imu_rotation=rows(nominal.imu_rotation),
+        gyro_bias=torch.zeros(count, 3, device=device),
         backlash=None,
         torque_range=None,
         late=None,

@@ -1,6 +1,6 @@
 """Policies compared with each other: more or less style, with a prior and without."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -172,15 +172,24 @@ def told_dose(row: Row, yardstick: Yardstick, mass: float, episodes: int, seed: 
     return Dose(s.label, True, [*AMOUNTS, 1.0], values)
 
 
-def transports(rows: Sequence[Row], sets: Sequence[ClipSet]) -> list[Transport]:
-    """Cost of transport with and without a prior, for every set of clips that has both."""
+def transports(
+    subjects: Sequence[Subject], sets: Sequence[ClipSet], costs: Mapping[tuple[str, str], float | None]
+) -> list[Transport]:
+    """Cost of transport with and without a prior, for every set of clips that has both.
+
+    Args:
+        subjects: The policies.
+        sets: The sets of clips.
+        costs: Cost of transport of each policy at the velocities of each set, by label and key; None where none
+            was told to travel.
+    """
     found = []
     for c in sets:
-        here = [r for r in rows if r.clips.key == c.key]
-        styled, off = ([r for r in here if r.subject.styled == with_prior] for with_prior in (True, False))
-        tasks = {r.subject.recipe for r in styled}
-        alike = [r for r in off if r.subject.recipe in tasks]
-        means = [_spread([r.measures.cost_of_transport for r in side]) for side in (styled, alike or off)]
+        styled = [s for s in subjects if s.styled and s.clips and s.clips.key == c.key]
+        off = [s for s in subjects if not s.styled]
+        recipes = {s.recipe for s in styled}
+        alike = [s for s in off if s.recipe in recipes]
+        means = [_spread([costs[s.label, c.key] for s in side]) for side in (styled, alike or off)]
         if means[0] and means[1]:
             found.append(Transport(c.name, means[0][0], means[1][0], bool(alike)))
     return found

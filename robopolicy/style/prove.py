@@ -21,7 +21,7 @@ from robopolicy.style.compare import (
     transports,
 )
 from robopolicy.style.distances import Yardstick
-from robopolicy.style.measures import Measures, measure
+from robopolicy.style.measures import Measures, measure, transport
 from robopolicy.style.motions import ClipSet, Motion
 from robopolicy.style.rollouts import roll_out
 from robopolicy.style.runs import Subject, clip_sets, load_subjects
@@ -96,9 +96,8 @@ def prove(folders: list[Path], episodes: int, seed: int) -> Proof:
     motions: dict[tuple[str, str], list[Motion]] = {}
     for s in subjects:
         for c in sets:
-            if s.clips is None or s.clips.key == c.key or s.styled:
-                say(f"{s.label}: {episodes} episodes at the velocities of {c.name}")
-                motions[s.label, c.key] = roll_out(s, c, episodes, seed)
+            say(f"{s.label}: {episodes} episodes at the velocities of {c.name}")
+            motions[s.label, c.key] = roll_out(s, c, episodes, seed)
     yardsticks = {c.key: Yardstick([c], dt) for c in sets}
     copies = {c.key: measure(c.trained, c, yardsticks[c.key], mass, seed) for c in sets}
     evaluations: dict[Path, Evaluation] = {}
@@ -133,8 +132,9 @@ def prove(folders: list[Path], episodes: int, seed: int) -> Proof:
         if s.task.channels.styles:
             say(f"{s.folder.name}: changing the style while walking")
             switches.append(switch(s, seed=seed))
+    costs = transports(subjects, sets, {at: transport(found, mass) for at, found in motions.items()})
     say("")
-    return Proof(robot, rows, copies, control, swap, over_seeds(rows), doses, transports(rows, sets), switches, motions)
+    return Proof(robot, rows, copies, control, swap, over_seeds(rows), doses, costs, switches, motions)
 
 
 def _swap(

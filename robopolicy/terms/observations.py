@@ -9,7 +9,7 @@ from robopolicy.env.state import State, clock_signal
 
 def angular_velocity(state: State) -> Tensor:
     """Gyroscope: angular velocity in the IMU's frame [rad/s]. Shape (N, 3)."""
-    return (state.sensed.base_ang_vel_b.unsqueeze(1) @ state.imu_frame).squeeze(1)
+    return (state.sensed.base_ang_vel_b.unsqueeze(1) @ state.imu_frame).squeeze(1) + state.gyro_bias
 
 
 def projected_gravity(state: State) -> Tensor:

@@ -10,12 +10,16 @@ Model fields are named as in ``mujoco.MjModel``; the rest belong to the environm
     supply, sag     voltage, as a share of the nominal, and how much of it all motors take at full torque, (n, 1)
     backlash        play of the gears, end to end [rad], (n, J)
     sensor_delay    physics steps by which the sensors are late, (n, 1)
+    gyro_bias       what the gyroscope reads too much, in its own frame [rad/s], (n, 3)
+    loss            share of the orders, and of the readings, that never arrive, (n, 1)
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import mujoco
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -146,6 +150,14 @@ def motor_strength(draft: Draft, scale: Range = (0.9, 1.1)) -> None:
         draft.fields[field] *= factor
 
 
+@randomizes("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
+def side_strength(draft: Draft, difference: Range = (-0.1, 0.1)) -> None:
+    """Torque and its limit of the left motors so much more, as a share, and of the right ones so much less."""
+    factor = 1 + draft.uniform(*difference, 1, 1, nominal=0.0) * _sides(draft.robot, draft.generator.device)
+    for field in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
+        draft.fields[field] *= factor
+
+
 @randomizes("actuator_gainprm", "actuator_biasprm")
 def pd_gains(draft: Draft, kp: Range = (0.9, 1.1), kd: Range = (0.9, 1.1)) -> None:
     """Position and velocity gain of every servo times one factor each."""
@@ -167,6 +179,18 @@ def imu_orientation(draft: Draft, limit: float = 0.02) -> None:
     """Mounting error of the inertial unit, at most ``limit`` about each axis [rad]."""
     error = from_rotation_vector(draft.uniform(-limit, limit, 3, nominal=0.0))
     draft.fields["imu_rotation"] = multiply(draft.fields["imu_rotation"], error)
+
+
+@randomizes("gyro_bias")
+def gyro_bias(draft: Draft, limit: float = 0.05) -> None:
+    """Constant error of the gyroscope, at most ``limit`` about each axis [rad/s]."""
+    draft.fields["gyro_bias"] += draft.uniform(-limit, limit, 3, nominal=0.0)
+
+
+@randomizes("loss")
+def packet_loss(draft: Draft, share: Range = (0.0, 0.1)) -> None:
+    """Share of the orders, and of the readings, that never arrive; the ones before them stand."""
+    draft.fields["loss"] += draft.uniform(*share, 1, nominal=0.0)
 
 
 @randomizes("actuator_delay")
@@ -221,3 +245,15 @@ def joint_damping(draft: Draft, added: Range = (0.0, 0.1)) -> None:
     """Viscous friction of every joint, as a share of its servo's velocity gain, added to what the model has."""
     kd = constant(tuple(float(gain) for gain in draft.robot.kd), draft.generator.device)
     draft.fields["dof_damping"][:, draft.dofs] += kd * draft.uniform(*added, len(kd), nominal=0.0)
+
+
+def _sides(robot: RobotModel, device: torch.device) -> Tensor:
+    """1 for joints that lie left of the base's middle in the default pose, -1 right of it, 0 in it. Shape (J, 1)."""
+    data = mujoco.MjData(robot.mj)
+    data.qpos[:] = robot.home_qpos
+    mujoco.mj_kinematics(robot.mj, data)
+    left = (data.xanchor[robot.mj.dof_jntid[robot.dof_adr]] - data.xpos[robot.base_body]) @ data.xmat[
+        robot.base_body
+    ].reshape(3, 3)[:, 1]
+    signs = tuple(float(np.sign(round(y, 3))) for y in left)
+    return constant(signs, device).unsqueeze(-1)

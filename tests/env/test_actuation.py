@@ -118,6 +118,37 @@ def test_late_sensors_tell_of_an_earlier_physics_step():
             np.testing.assert_allclose(gyro[i].numpy(), qvel[3:6], atol=1e-4)
 
 
+def test_lost_orders_and_readings_leave_the_earlier_ones_standing():
+    """Oracle: plain mj_step under the order that stood; a reading is of the latest moment, or the one read before."""
+    chosen = {"loss": randomize(randomizers.packet_loss, share=(0.4, 0.4))}
+    env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 6, seed=3)
+    env.reset(stagger=False)
+    twins = [mujoco.MjData(env.robot.mj) for _ in range(6)]
+    for i, data in enumerate(twins):
+        data.qpos[:], data.qvel[:] = env.qpos[i].numpy(), env.qvel[i].numpy()
+        mujoco.mj_forward(env.robot.mj, data)
+    standing, read = env.target.clone(), env.state.sensed.joint_pos.clone()
+    lost_orders = lost_readings = 0
+    for move in actions(env, 40):
+        env.step(move)
+        now, sensed = env.ctrl.float(), env.state.sensed.joint_pos
+        for i, data in enumerate(twins):
+            kept = torch.equal(now[i], standing[i])
+            lost_orders += kept
+            torch.testing.assert_close(now[i], standing[i] if kept else env.target[i])
+            data.ctrl[:] = now[i].numpy()
+            for _ in range(env.substeps):
+                mujoco.mj_step(env.robot.mj, data)
+            np.testing.assert_allclose(env.qpos[i].numpy(), data.qpos, atol=1e-5)
+            stale = torch.equal(sensed[i], read[i])
+            lost_readings += stale
+            if not stale:
+                np.testing.assert_allclose(sensed[i].numpy(), data.qpos[7:], atol=1e-5)
+        standing, read = now.clone(), sensed.clone()
+    assert 0.3 < lost_orders / 240 < 0.5
+    assert 0.3 < lost_readings / 240 < 0.5
+
+
 def test_the_encoder_reads_half_the_play_too_much_under_load():
     chosen = {"play": randomize(randomizers.backlash, play=(0.04, 0.04))}
     env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 2)

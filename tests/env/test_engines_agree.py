@@ -20,6 +20,8 @@ RANDOMIZERS = load_task("droid_walk").randomizers | {
     "supply": randomize(randomizers.supply_voltage, voltage=(0.05, 0.1), sag=(0.02, 0.04)),
     "late": randomize(randomizers.sensor_latency, steps=(0, 4)),
     "play": randomize(randomizers.backlash),
+    "bias": randomize(randomizers.gyro_bias),
+    "sides": randomize(randomizers.side_strength),
     "damping": randomize(randomizers.joint_damping, added=(0.2, 0.5)),
 }
 
@@ -46,7 +48,7 @@ def pair(task: Task, device: str) -> tuple[Env, Env]:
     if frames is not None:
         other.window.copy_(ours.window)
     for env in (ours, other):
-        env._noise.zero_()
+        env.senses.noise.zero_()
         env.hold_command(ours.command.to(env.device))
     return ours, other
 

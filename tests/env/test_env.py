@@ -324,6 +324,37 @@ def test_a_history_is_oldest_first_begins_full_and_is_of_one_episode():
             torch.testing.assert_close(told["actor"][:, part], step.obs["actor"][:, part])
 
 
+def test_a_reading_that_is_seen_again_keeps_its_noise():
+    terms = {
+        "gyro": observe(observations.angular_velocity, scale=0.25, noise=0.2),
+        "joints": observe(observations.joint_position, noise=0.05, history=4),
+        "gravity": observe(observations.projected_gravity, noise=0.1, history=2),
+    }
+    noisy = Env(quiet(observations=terms, episode_s=0.16), N, seed=2)
+    part, moments = columns(noisy, "joints"), 4
+    first = noisy.reset(stagger=False)
+    readings = first["actor"][:, part].view(N, moments, -1)
+    assert (readings == readings[:, :1]).all()  # as the runtime begins: one reading, many times
+    earlier, noises = readings, []
+    for action in actions(noisy, 30):
+        step = noisy.step(action)
+        for obs in (step.final_obs, step.obs):
+            seen = obs["actor"][:, part].view(N, moments, -1)
+            if obs is step.final_obs or not step.truncated.any():
+                torch.testing.assert_close(seen[:, :-1], earlier[:, 1:], rtol=0, atol=1e-6)
+        began = step.obs["actor"][:, part].view(N, moments, -1)
+        earlier = began
+        if step.truncated.all():
+            assert (began == began[:, :1]).all()
+        noises.append(
+            ((step.obs["actor"] - step.obs["critic"][:, : noisy.actor_dim])[:, part].view(N, moments, -1))[:, -1]
+        )
+    noise = torch.stack(noises)
+    assert noise.abs().max() <= 0.05 + 1e-6
+    assert float(noise.std()) == pytest.approx(0.05 / 3**0.5, rel=0.05)
+    assert abs(float((noise[1:] * noise[:-1]).mean())) < 0.1 * float(noise.var())  # every new reading has its own
+
+
 def test_the_gait_clock_runs_at_its_period_and_wraps():
     env = Env(quiet(gait=Gait(period_s=0.5)), N, nominal=True)
     env.reset(stagger=False)

@@ -120,6 +120,18 @@ def test_a_crooked_imu_reads_in_its_own_frame(name: str):
     assert (seen - truth).abs().max() > 1e-3
 
 
+def test_a_biased_gyroscope_reads_so_much_too_much_for_a_whole_episode():
+    biased = quiet(randomizers={"gyro": randomize(randomizers.gyro_bias, limit=0.3)})
+    env, true = Env(biased, N, seed=1), Env(quiet(), N, seed=1)
+    env.reset(stagger=False)
+    true.reset(stagger=False)
+    scale = biased.observations["gyro"].scale
+    for action in actions(env, 5):
+        seen, truth = (e.step(action).obs["actor"][:, columns(e, "gyro")] / scale for e in (env, true))
+        torch.testing.assert_close(seen - truth, env.gyro_bias, atol=1e-4, rtol=0)
+    assert env.gyro_bias.abs().max() > 0.1
+
+
 def test_pushes_change_the_base_velocity_at_the_drawn_times_only():
     push = Push(velocity=0.5, yaw_rate=0.3, interval_s=(0.1, 0.3))
     env = Env(quiet("go2_velocity", push=push, episode_s=0.8, terminations={}), 32, seed=3)

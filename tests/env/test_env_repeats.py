@@ -122,4 +122,4 @@ def test_actions_steer_but_do_not_change_what_is_drawn():
     assert torch.equal(first["actor"], second["actor"])
     a.step(torch.zeros(N, a.num_actions))
     b.step(torch.ones(N, b.num_actions))
-    assert torch.equal(a._noise, b._noise)
+    assert torch.equal(a.senses.noise, b.senses.noise)

@@ -149,7 +149,6 @@ def test_a_start_away_from_home(exported):
     """The environment and the runtime agree on the first observation from any pose."""
     env = Env(make_task(randomizers={}), num_envs=8, seed=3, nominal=True)
     env.nominal = env.starts.nominal = False  # random starts
-    env._noise_width.zero_()
     obs = env.reset(stagger=False)["actor"].numpy()
     env.nominal = True
     controller = Controller(exported)

@@ -73,13 +73,28 @@ def test_seeds_are_put_together():
     assert found.values["frechet"] == (5.0, 1.0)
 
 
+def policy(weight: float, clips: ClipSet = CLIPS, source: str = "t", seed: int = 0) -> Subject:
+    return replace(row(weight, seed, source=source).subject, clips=clips, label=f"{source}{weight}{clips.key}{seed}")
+
+
 def test_transport_is_compared_within_a_task_where_that_is_possible():
-    both = [row(0.5, cost=1.0), row(0.0, cost=4.0), row(0.0, cost=100.0, source="other")]
-    (found,) = transports(both, [CLIPS])
+    styled, plain, other = policy(0.5), policy(0.0), policy(0.0, source="other")
+    costs = {(styled.label, "k"): 1.0, (plain.label, "k"): 4.0, (other.label, "k"): 100.0}
+    (found,) = transports([styled, plain, other], [CLIPS], costs)
     assert (found.ratio, found.same_task) == (0.25, True)
-    (found,) = transports([both[0], both[2]], [CLIPS])
+    (found,) = transports([styled, other], [CLIPS], costs)
     assert (found.ratio, found.same_task) == (0.01, False)
-    assert transports(both[:1], [CLIPS]) == []
+    assert transports([styled], [CLIPS], costs) == []
+
+
+def test_transport_of_every_set_is_compared_at_its_own_velocities():
+    """Whatever clips a policy without a prior lists, it is told the velocities of those that it is compared on."""
+    other = replace(CLIPS, name="runs", key="r")
+    walks, runs, plain = policy(0.5), policy(0.5, other), policy(0.0)
+    costs = {(walks.label, "k"): 1.0, (walks.label, "r"): 9.0, (runs.label, "k"): 9.0, (runs.label, "r"): 3.0}
+    found = transports([walks, runs, plain], [CLIPS, other], costs | {(plain.label, "k"): 2.0, (plain.label, "r"): 4.0})
+    assert [(t.clips, t.ratio) for t in found] == [("walks", 0.5), ("runs", 0.75)]
+    assert all(t.same_task for t in found)
 
 
 def test_one_of_every_kind_is_shown_before_further_seeds():

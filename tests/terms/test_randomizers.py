@@ -141,6 +141,7 @@ def damped(robot: RobotModel, d: Fields, added: Tensor) -> Fields:
 
 
 JOINTS = 14
+SIDES = [1.0] * 5 + [-1.0] * 5 + [0.0] * 4  # of the droid's joints: left leg, right leg, neck and head
 CASES = {
     "ground_friction": Case(
         {"friction": (0.3, 1.4)},
@@ -219,6 +220,24 @@ CASES = {
         lambda r, d, play: {"backlash": play},
         JOINTS,
     ),
+    "gyro_bias": Case(
+        {"limit": 0.2},
+        lambda r, f, d: [(f["gyro_bias"], (-0.2, 0.2))],
+        lambda r, d, bias: {"gyro_bias": bias},
+        3,
+    ),
+    "packet_loss": Case(
+        {"share": (0.1, 0.6)},
+        lambda r, f, d: [(f["loss"], (0.1, 0.6))],
+        lambda r, d, share: {"loss": share},
+        1,
+    ),
+    "side_strength": Case(
+        {"difference": (-0.3, 0.2)},
+        lambda r, f, d: [(f["actuator_gainprm"][:, 0, 0] / d["actuator_gainprm"][:, 0, 0] - 1, (-0.3, 0.2))],
+        lambda r, d, more: scaled_motors(r, d, 1 + more.unsqueeze(-1) * torch.tensor(SIDES)),
+        1,
+    ),
     "joint_damping": Case(
         {"added": (0.1, 0.5)},
         lambda r, f, d: [
@@ -231,7 +250,7 @@ CASES = {
         JOINTS,
     ),
 }
-SENSES = ("imu_orientation", "backlash", "sensor_latency")  # turn what is sensed, not what happens
+SENSES = ("imu_orientation", "backlash", "sensor_latency", "gyro_bias")  # turn what is sensed, not what happens
 SOMETIMES = ("action_latency", "sensor_latency")  # whole steps, of which none may be drawn
 
 
@@ -246,6 +265,8 @@ def env_defaults(robot: RobotModel) -> Fields:
         "sag": torch.zeros(1, 1),
         "backlash": torch.zeros(1, JOINTS),
         "sensor_delay": torch.zeros(1, 1),
+        "gyro_bias": torch.zeros(1, 3),
+        "loss": torch.zeros(1, 1),
     }
 
 
