@@ -233,10 +233,11 @@ def command_units(task: Task) -> tuple[str, ...]:
 
 def score_of(task: Task, robot: RobotModel) -> c.Score:
     """How episodes are graded: the task's own limits of a fall, or half the home height and 1 rad."""
-    height, tilt = 0.5 * float(robot.home_qpos[2]), 1.0
+    home, tilt = float(robot.home_qpos[2]), 1.0
+    height = 0.5 * home
     for ending in task.terminations.values():
         if ending.function is terminations.too_low:
-            height = float(ending.params["height"])
+            height = home * float(ending.params.get("share", 0.5))
         if ending.function is terminations.tilted:
             tilt = float(ending.params.get("limit", tilt))
     kind = "velocity" if tuple(task.command.names[:3]) == VELOCITY else "upright"

@@ -18,7 +18,7 @@ class Servo:
         velocity: No-load speed [rad/s].
         armature: Rotor inertia seen at the joint [kg m^2].
         friction: Dry friction [N m].
-        action_scale: Joint target per unit of action [rad]; by default ``0.25 torque / kp``, at most 0.5.
+        action_scale: Joint target per unit of action [rad]; by default 0.4, or ``torque / kp`` where that is less.
     """
 
     joints: str
@@ -46,4 +46,4 @@ class Servo:
     @property
     def scale(self) -> float:
         """Joint target per unit of action [rad]."""
-        return self.action_scale if self.action_scale is not None else min(0.25 * self.torque / self.kp, 0.5)
+        return self.action_scale if self.action_scale is not None else min(0.4, self.torque / self.kp)

@@ -52,7 +52,7 @@ def task() -> Task:
         },
         terminations={
             "tilted": ends(terminations.tilted, limit=0.9),
-            "too_low": ends(terminations.too_low, height=0.2),
+            "too_low": ends(terminations.too_low, share=0.6),
         },
         randomizers={
             "friction": randomize(randomizers.ground_friction, friction=(0.5, 1.2)),

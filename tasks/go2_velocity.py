@@ -38,7 +38,7 @@ def task() -> Task:
             "contact": term(3.0, rewards.contact_clock, offsets=TROT, duty=0.55),
             "clock": term(1.0, rewards.foot_clock, offsets=TROT, duty=0.55, height=0.06, std=0.04),
             "tilt": term(-1.0, rewards.tilt),
-            "height": term(-10.0, rewards.height_error, height=0.3),
+            "height": term(-10.0, rewards.height_error, share=0.95),
             "vertical": term(-0.5, rewards.vertical_velocity),
             "roll_pitch": term(-0.02, rewards.roll_pitch_rate),
             "torque": term(-0.2, rewards.torque),
@@ -49,7 +49,7 @@ def task() -> Task:
         },
         terminations={
             "tilted": ends(terminations.tilted, limit=1.0),
-            "too_low": ends(terminations.too_low, height=0.15),
+            "too_low": ends(terminations.too_low, share=0.5),
         },
         randomizers={
             "friction": randomize(randomizers.ground_friction, friction=(0.4, 1.2)),

@@ -195,7 +195,7 @@ def test_a_robot_that_stands_as_told_has_hardly_an_error():
 
 def test_where_everyone_falls_at_once_there_is_no_error_to_tell():
     task = quiet("go2_velocity", episode_s=3.0)
-    task.terminations["too_low"].params["height"] = 1.0
+    task.terminations["too_low"].params["share"] = 3.0
     result = evaluate(task, stand(task), 4)
     assert result.survival == 0.0
     assert result.velocity_rmse_mps is None

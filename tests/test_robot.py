@@ -101,7 +101,7 @@ def test_servos_are_installed_as_written(ours: tuple[str, RobotModel]):
         assert mj.dof_armature[model.dof_adr[j]] == servo.armature
         assert mj.dof_frictionloss[model.dof_adr[j]] == servo.friction
         assert model.velocity_limit[j] == servo.velocity
-        assert model.action_scale[j] == (servo.action_scale or min(0.25 * servo.torque / servo.kp, 0.5))
+        assert model.action_scale[j] == (servo.action_scale or min(0.4, servo.torque / servo.kp))
     data.qpos[:] = model.home_qpos
     rng = np.random.default_rng(0)
     data.qvel[6:] = rng.uniform(-3, 3, mj.nu)
@@ -230,7 +230,9 @@ def test_the_toy_without_a_mistake_compiles(tmp_path: Path):
     model = toy(tmp_path).compile()
     assert model.joint_names == ("knee",)
     assert model.home_qpos[2] == 0.5
-    assert model.action_scale == pytest.approx(0.125)
+    assert model.action_scale == pytest.approx(0.4)
+    weak = replace(KNEE, torque=2.5)
+    assert toy(tmp_path, servos=(weak,)).compile().action_scale == pytest.approx(0.25)  # a unit asks for no more torque
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {

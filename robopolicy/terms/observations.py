@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from robopolicy.constants import constant
 from robopolicy.env.state import State, clock_signal
 
 # What hardware has: the runtime builds exactly these, under these names.
@@ -78,3 +79,23 @@ def foot_clearance(state: State) -> Tensor:
 def foot_contact(state: State) -> Tensor:
     """1 where a foot touches the floor. Shape (N, F)."""
     return state.foot_contact.float()
+
+
+def gravity(state: State) -> Tensor:
+    """Direction of gravity in the base's frame, however the IMU is mounted, unit length. Shape (N, 3)."""
+    return state.gravity_b
+
+
+def centre_of_mass(state: State) -> Tensor:
+    """Centre of mass of the robot, load and all, from the base's origin, base frame [m]. Shape (N, 3)."""
+    return ((state.tree_com_w - state.qpos[:, :3]).unsqueeze(1) @ state.rotation).squeeze(1)
+
+
+def joint_torque(state: State) -> Tensor:
+    """Torque of the servos relative to the limit that the model gives them. Shape (N, J)."""
+    return state.torque / constant(tuple(float(limit) for limit in state.robot.torque_limit), state.qpos.device)
+
+
+def joint_stiffness(state: State) -> Tensor:
+    """Proportional gain of the servos relative to the model's, less 1. Shape (N, J)."""
+    return state.kp / constant(tuple(float(kp) for kp in state.robot.kp), state.qpos.device) - 1

@@ -50,9 +50,9 @@ def tilt(state: State) -> Tensor:
     return state.gravity_b[:, :2].square().sum(-1)
 
 
-def height_error(state: State, height: float) -> Tensor:
-    """Square of the base's distance from ``height`` [m^2]."""
-    return (state.base_height - height).square()
+def height_error(state: State, share: float = 1.0) -> Tensor:
+    """Square of the base's distance from ``share`` of its height in the home pose [m^2]."""
+    return (state.base_height - share * float(state.robot.home_qpos[2])).square()
 
 
 def torque(state: State) -> Tensor:

@@ -12,6 +12,6 @@ def tilted(state: State, limit: float = 1.0) -> Tensor:
     return -state.gravity_b[:, 2] < math.cos(limit)
 
 
-def too_low(state: State, height: float) -> Tensor:
-    """The base is lower than ``height`` [m]. Shape (N,) bool."""
-    return state.base_height < height
+def too_low(state: State, share: float = 0.5) -> Tensor:
+    """The base is lower than ``share`` of its height in the home pose. Shape (N,) bool."""
+    return state.base_height < share * float(state.robot.home_qpos[2])

@@ -42,7 +42,7 @@ def make_task(**changes) -> Task:
         rewards={"velocity": term(1.0, rewards.track_linear_velocity, std=0.3)},
         terminations={
             "tilted": ends(terminations.tilted, limit=0.8),
-            "too_low": ends(terminations.too_low, height=0.12),
+            "too_low": ends(terminations.too_low, share=0.4),
         },
         randomizers={
             "encoder": randomize(randomizers.encoder_offset, limit=0.02),
@@ -137,7 +137,7 @@ def test_the_contract_is_the_environment_s(exported, env):
     assert contract.command.units == ("m/s", "m/s", "rad/s")
     assert contract.command.lower == (-0.8, -0.5, -1.0)
     assert contract.command.default == (0.0, 0.0, 0.0)
-    assert contract.score == Score("velocity", 0.12, 0.8)
+    assert contract.score == Score("velocity", 0.318 * 0.4, 0.8)
     assert [o.name for o in contract.observations] == list(make_task().observations)
     assert contract.observations[-1].params == {"period_s": 0.5, "standing_speed": 0.1}
     assert contract.trained == Trained(5, 1000, 2.5)

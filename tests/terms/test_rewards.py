@@ -130,6 +130,10 @@ def posture_oracle(t: Truth, std: float) -> float:
     return math.exp(-(error + (pitch - t.command[1]) ** 2 + (roll - t.command[2]) ** 2) / std**2)
 
 
+def centre_of_mass(t: Truth) -> np.ndarray:
+    return t.model.body_mass @ t.data.xipos / t.model.body_mass.sum()
+
+
 def swing(t: Truth) -> dict[str, Any]:
     offsets = (0.0, 0.5) if len(t.robot.foot_sites) == 2 else (0.0, 0.5, 0.5, 0.0)
     return {"offsets": offsets, "duty": 0.6, "height": 0.05, "std": 0.1}
@@ -165,7 +169,7 @@ REWARDS: dict[str, Oracle] = {
     "vertical_velocity": (lambda t: t.base()[0][2] ** 2, {}),
     "roll_pitch_rate": (lambda t: np.sum(t.base(local=True)[1][:2] ** 2), {}),
     "tilt": (lambda t: np.sin(np.arccos(t.rotation[2, 2])) ** 2, {}),
-    "height_error": (lambda t, height: (t.height - height) ** 2, {"height": 0.27}),
+    "height_error": (lambda t, share: (t.height - share * t.robot.home_qpos[2]) ** 2, {"share": 0.85}),
     "torque": (lambda t: np.mean((t.data.actuator_force / t.limits) ** 2), {}),
     "power": (lambda t: np.maximum(t.data.actuator_force * t.joints("qvel"), 0).sum(), {}),
     "action_rate": (lambda t: np.mean((t.action - t.previous_action) ** 2), {}),
@@ -192,7 +196,7 @@ REWARDS: dict[str, Oracle] = {
 }
 TERMINATIONS: dict[str, Oracle] = {
     "tilted": (lambda t, limit: np.arccos(np.clip(t.rotation[2, 2], -1, 1)) > limit, {"limit": 0.58}),
-    "too_low": (lambda t, height: t.height < height, {"height": 0.3}),
+    "too_low": (lambda t, share: t.height < share * t.robot.home_qpos[2], {"share": 0.93}),
 }
 OBSERVATIONS: dict[str, Oracle] = {
     "angular_velocity": (lambda t: t.data.sensor("gyro").data, {}),
@@ -210,6 +214,10 @@ OBSERVATIONS: dict[str, Oracle] = {
     "base_height": (lambda t: [t.height], {}),
     "foot_clearance": (lambda t: t.clearance, {}),
     "foot_contact": (lambda t: t.clearance < 1e-3, {}),
+    "gravity": (lambda t: t.rotation.T @ DOWN, {}),
+    "centre_of_mass": (lambda t: t.rotation.T @ (centre_of_mass(t) - t.data.xpos[t.robot.base_body]), {}),
+    "joint_torque": (lambda t: t.data.actuator_force / t.robot.torque_limit, {}),
+    "joint_stiffness": (lambda t: t.model.actuator_gainprm[:, 0] / t.robot.kp - 1, {}),
 }
 MODULES: dict[ModuleType, dict[str, Oracle]] = {
     rewards: REWARDS,
@@ -293,7 +301,7 @@ def test_the_robots_of_these_tests_show_all_there_is_to_see(robot: str):
     assert 0 < state.foot_contact.float().mean() < 1
     assert 0 < state.moving.float().mean() < 1
     assert 0 < terminations.tilted(state, limit=0.58).float().mean() < 1
-    assert 0 < terminations.too_low(state, height=0.3).float().mean() < 1
+    assert 0 < terminations.too_low(state, share=0.93).float().mean() < 1
     clamped = np.array([np.abs(t.data.actuator_force) >= t.limits - 1e-9 for t in truths])
     assert 0 < clamped.mean() < 1
     assert rewards.joint_limits(state, margin=0.7).max() > 0
