@@ -6,6 +6,7 @@ import mujoco
 import numpy as np
 
 from robopolicy_runtime.contract import Contract
+from robopolicy_runtime.transfer.actuator import Drive
 from robopolicy_runtime.transfer.bullet_world import BulletWorld
 from robopolicy_runtime.transfer.deviations import NOMINAL, Deviations
 from robopolicy_runtime.transfer.plant import HiddenPlant
@@ -37,37 +38,31 @@ class BulletPlant(HiddenPlant):
         # A new world: in an old one the contacts before would still be known, and no episode would repeat.
         self._world = BulletWorld(self.model)
         self._world.reset(np.asarray(qpos, float), np.asarray(qvel, float))
+        m, hinges = self.model, self._world.hinges
+        angles, dofs = m.jnt_qposadr[hinges], m.jnt_dofadr[hinges]
+        self._stiffness, self._rest = m.jnt_stiffness[hinges], m.qpos_spring[angles]
+        self._dry, self._viscous = m.dof_frictionloss[dofs], m.dof_damping[dofs].copy()
         super().reset(qpos, qvel)
+        self._angle, self._speed = self.data.qpos[angles], self.data.qvel[dofs]
 
-    def step(self, targets: np.ndarray) -> None:
-        """One control period with the given joint targets [rad]; see ``HiddenPlant.step``. Shape (J,)."""
-        m, data, world = self.model, self.data, self._world
-        assert world is not None
-        self._send(np.array(targets, float))
-        self._push()
-        saturated, driven, timestep = 0, self.joints - 1, m.opt.timestep
-        qpos_adr, dof_adr = m.jnt_qposadr[world.hinges], m.jnt_dofadr[world.hinges]
-        stiffness, rest = m.jnt_stiffness[world.hinges], m.qpos_spring[qpos_adr]
-        dry, viscous = m.dof_frictionloss[dof_adr], m.dof_damping[dof_adr].copy()
-        push = data.xfrc_applied[self._base, :3].copy()
-        angle, speed = data.qpos[qpos_adr], data.qvel[dof_adr]
-        for _ in range(self._substeps):
-            if self._on_the_way:
-                self._receive()
-            drive = self._actuator.drive(self._target, angle[driven], speed[driven])
-            torque = stiffness * (rest - angle)
-            torque[driven] += drive.torque
-            viscous[driven] = self._damping + drive.friction
-            world.step(torque, dry + viscous * np.abs(speed), push, timestep)
-            angle, speed = world.joints()
-            self._physics_step += 1
-            saturated += int(np.count_nonzero(drive.saturated))
-            self.torque, self._play = drive.torque, drive.play
-        data.qpos[:], data.qvel[:] = world.state()
-        data.time += self._substeps * timestep
-        self.saturation = saturated / (self._substeps * len(self.joints))
-        if self._random.random() >= self.deviations.loss:
-            self._read()
+    def _joints(self) -> tuple[np.ndarray, np.ndarray]:
+        driven = self.joints - 1
+        return self._angle[driven], self._speed[driven]
+
+    def _advance(self, drive: Drive, speed: np.ndarray) -> None:
+        assert self._world is not None
+        driven = self.joints - 1
+        torque = self._stiffness * (self._rest - self._angle)
+        torque[driven] += drive.torque
+        self._viscous[driven] = self._damping + drive.friction
+        rubbing = self._dry + self._viscous * np.abs(self._speed)
+        self._world.step(torque, rubbing, self.data.xfrc_applied[self._base, :3], self.model.opt.timestep)
+        self._angle, self._speed = self._world.joints()
+
+    def _arrive(self) -> None:
+        assert self._world is not None
+        self.data.qpos[:], self.data.qvel[:] = self._world.state()
+        self.data.time += self._substeps * self.model.opt.timestep
 
     @property
     def diverged(self) -> bool:

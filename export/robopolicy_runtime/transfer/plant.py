@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 
 from robopolicy_runtime.contract import Contract
-from robopolicy_runtime.transfer.actuator import Actuator
+from robopolicy_runtime.transfer.actuator import Actuator, Drive
 from robopolicy_runtime.transfer.deviations import NOMINAL, Deviations
 from robopolicy_runtime.verify import Plant
 
@@ -85,24 +85,19 @@ class HiddenPlant(Plant):
 
     def step(self, targets: np.ndarray) -> None:
         """One control period with the given joint targets [rad], which may arrive late or never. Shape (J,)."""
-        m, data = self.model, self.data
         self._send(np.array(targets, float))
         self._push()
         saturated = 0
         for _ in range(self._substeps):
             if self._on_the_way:
                 self._receive()
-            angle, speed = data.qpos[self.qpos_adr], data.qvel[self.dof_adr]
+            angle, speed = self._joints()
             drive = self._actuator.drive(self._target, angle, speed)
-            # The integrator must know how the torque falls with the speed, or a stiff drive would shake. It knows it of
-            # the motors where it does of verify's, and of the friction always.
-            m.actuator_biasprm[self.actuators, 2] = -drive.motor_damping
-            m.dof_damping[self.dof_adr] = self._damping + drive.friction
-            data.ctrl[self.actuators] = drive.torque + drive.motor_damping * speed
-            mujoco.mj_step(m, data)
+            self._advance(drive, speed)
             self._physics_step += 1
             saturated += int(np.count_nonzero(drive.saturated))
             self.torque, self._play = drive.torque, drive.play
+        self._arrive()
         self.saturation = saturated / (self._substeps * len(self.joints))
         if self._random.random() >= self.deviations.loss:
             self._read()
@@ -119,6 +114,23 @@ class HiddenPlant(Plant):
     def diverged(self) -> bool:
         """Whether MuJoCo met numbers that are too large or not finite since the reset."""
         return any(self.data.warning[int(w)].number for w in _BAD_STATE)
+
+    def _joints(self) -> tuple[np.ndarray, np.ndarray]:
+        """Angles and speeds of the driven joints. Shapes (J,)."""
+        return self.data.qpos[self.qpos_adr], self.data.qvel[self.dof_adr]
+
+    def _advance(self, drive: Drive, speed: np.ndarray) -> None:
+        """One physics step."""
+        m, data = self.model, self.data
+        # The integrator must know how the torque falls with the speed, or a stiff drive would shake. It knows it of
+        # the motors where it does of verify's, and of the friction always.
+        m.actuator_biasprm[self.actuators, 2] = -drive.motor_damping
+        m.dof_damping[self.dof_adr] = self._damping + drive.friction
+        data.ctrl[self.actuators] = drive.torque + drive.motor_damping * speed
+        mujoco.mj_step(m, data)
+
+    def _arrive(self) -> None:
+        """What is left to do at the end of a control period; here nothing."""
 
     def _make_motors(self) -> None:
         m = self.model
