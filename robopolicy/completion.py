@@ -43,7 +43,9 @@ def script(shell: str, parser: argparse.ArgumentParser) -> str:
             elif action.type is Path:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     preamble = "\n".join(_function(shell, kind, names) for kind, names in _names().items())
-    return shtab.complete(parser, shell=shell, preamble=preamble)
+    text = shtab.complete(parser, shell=shell, preamble=preamble)
+    # zsh: shtab registers the function only if it is read by eval, but `source <(...)` is what people write.
+    return text.replace("$zsh_eval_context[-1] == eval ", "$zsh_eval_context[-1] == (eval|file) ")
 
 
 def _commands(parser: argparse.ArgumentParser, above: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:

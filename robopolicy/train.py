@@ -49,7 +49,7 @@ class Options:
     threads: int = 0
     """Threads of the simulator; 0: one per core. No result depends on it."""
     film_minutes: float = 0.0
-    """Make a film of the policy every so many minutes, in RUN/films; 0: none."""
+    """Make a film of the policy every so many minutes, in RUN/films and in TensorBoard; 0: none."""
     wandb: bool = False
     """Send settings and curves to Weights & Biases too (pip install 'robopolicy[wandb]')."""
     contacts: int | None = None

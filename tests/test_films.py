@@ -2,12 +2,16 @@
 
 import time
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 from robopolicy.cli import main
-from robopolicy.films import Films
+from robopolicy.films import Films, tell_tensorboard
+from robopolicy.view.video import write_mp4
 
 SMALL = ("--num-envs", "32", "--ppo.horizon", "8", "--device", "cpu")
 
@@ -20,6 +24,36 @@ def test_none_is_due_unless_asked_for(tmp_path: Path):
     assert films.due
 
 
+def shown(folder: Path) -> dict[int, Image.Image]:
+    """The films that TensorBoard shows of a folder, by step."""
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboard.util.tensor_util import make_ndarray
+
+    found = EventMultiplexer().AddRunsFromDirectory(str(folder)).Reload()
+    events = found.Tensors("films", "film")
+    return {event.step: Image.open(BytesIO(make_ndarray(event.tensor_proto)[2])) for event in events}
+
+
+def test_tensorboard_shows_the_beginning_of_each_film(tmp_path: Path):
+    """A square that goes from left to right in 8 s, at 50 pictures a second."""
+    (tmp_path / "films").mkdir()
+    pictures = np.zeros((400, 240, 400, 3), np.uint8)
+    for k, picture in enumerate(pictures):
+        picture[100:140, k - k % 2 : k + 40] = (250, 250, 250)
+    for steps in (1000, 25000):
+        film = write_mp4(pictures, tmp_path / "films" / f"{steps:012d}.mp4", 50)
+        tell_tensorboard(film)
+    found = shown(tmp_path)
+    assert sorted(found) == [1000, 25000]
+    small = found[25000]
+    assert (small.format, small.size, small.info["duration"]) == ("GIF", (280, 168), 100)
+    assert len(list(ImageSequence.Iterator(small))) == 40
+    for k in (0, 17, 39):
+        small.seek(k)
+        columns = np.flatnonzero(np.asarray(small.convert("L"))[84] > 125)
+        assert columns.mean() == pytest.approx((5 * k + 20) * 280 / 400, abs=2)
+
+
 @pytest.mark.slow
 def test_a_training_films_itself(tmp_path: Path):
     run = tmp_path / "run"
@@ -29,6 +63,7 @@ def test_a_training_films_itself(tmp_path: Path):
     assert films
     assert all(film.stat().st_size > 10_000 for film in films)
     assert int(films[0].stem) <= 6000
+    assert sorted(shown(run)) == [int(film.stem) for film in films]
 
 
 def test_wandb_gets_settings_and_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):

@@ -58,7 +58,8 @@ class Driver(Protocol):
         """Find the robot and make sure that it is the right one and nobody else drives it.
 
         Args:
-            joint_names: The policy's joints; the order in which readings come and orders go from here on.
+            joint_names: The policy's joints, and after them those that only a show moves; the order in which readings
+                come and orders go from here on.
 
         Raises:
             DriverError: See there.

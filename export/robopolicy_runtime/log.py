@@ -32,14 +32,15 @@ def columns(contract: Contract, show: Mapping[str, tuple[str, ...]] | None = Non
 
     Of a show also the fields of its ``Scene``: ``policy``, ``faded``, ``weights``, ``told``, ``offset`` [rad]. There
     ``command`` has the channels of the contract, which is the first policy's, and is NaN for those that the policy that
-    drives does not have.
+    drives does not have. If it has free joints also ``free_pos``, measured, and ``free_target``, sent [rad].
     """
     joints, channels = len(contract.joint_names), len(contract.command.names)
     per_joint = dict.fromkeys(("joint_pos", "joint_vel"), joints)
     sent = {"command": channels, "action": joints, "target": joints}
     scene = {} if show is None else {"weights": len(show["clips"]), "told": len(show["names"]), "offset": joints}
+    free = {} if show is None or not show.get("free") else dict.fromkeys(("free_pos", "free_target"), len(show["free"]))
     singles = _SINGLE if show is None else (*_SINGLE, *_SINGLE_OF_SHOW)
-    return dict.fromkeys(singles, 1) | {"gyro": 3, "gravity": 3} | per_joint | sent | scene
+    return dict.fromkeys(singles, 1) | {"gyro": 3, "gravity": 3} | per_joint | sent | scene | free
 
 
 class LogWriter:
@@ -48,7 +49,8 @@ class LogWriter:
     Args:
         path: The file; it must not exist, so that no earlier log is lost.
         contract: The policy's; of a show the first one's.
-        show: Names of a show's ``policies`` and ``clips``, and its ``names`` that can be moved; None without a show.
+        show: Names of a show's ``policies`` and ``clips``, its ``names`` that can be moved, and which joints are
+            ``free``, if there are some; None without a show.
 
     Attributes:
         trouble: Why nothing is written any more, or None.
@@ -78,7 +80,8 @@ class LogWriter:
         if self.trouble is not None:
             return
         r, nan = tick.reading, np.nan
-        joints = np.full_like(tick.target, nan)
+        own, joints = self._columns["target"], np.full_like(tick.target, nan)
+        pos, vel = (r.joint_pos, r.joint_vel) if r is not None else (joints, joints)
         bits = sum(1 << i for i, name in enumerate(LIMITS) if name in tick.limited_by)
         scene, command = tick.scene, tick.command
         if scene is not None and self._channels is not None:
@@ -89,12 +92,13 @@ class LogWriter:
             [scene.policy, scene.faded] if scene is not None else [],
             r.gyro if r is not None else np.full(3, nan),
             r.gravity if r is not None else np.full(3, nan),
-            r.joint_pos if r is not None else joints,
-            r.joint_vel if r is not None else joints,
+            pos[:own],
+            vel[:own],
             command,
             tick.action,
-            tick.target,
+            tick.target[:own],
             *((scene.weights, scene.told, scene.offset) if scene is not None else ()),
+            *((pos[own:], tick.target[own:]) if "free_pos" in self._columns else ()),
         ]
         self._write(np.concatenate([np.asarray(part, "<f8") for part in row]).tobytes())
 
@@ -133,7 +137,7 @@ def read_log(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def read_show(path: str | Path) -> dict[str, list[str]] | None:
     """Of a show's log, what the numbers of its columns stand for: ``policies`` (``policy``), ``clips`` (``weights``),
-    and ``names`` (``told``). None if no show was played.
+    ``names`` (``told``), and, if there are some, ``free`` (``free_pos``). None if no show was played.
 
     Raises:
         ContractError: See ``read_log``.

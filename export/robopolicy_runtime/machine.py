@@ -53,7 +53,7 @@ class Wish:
 
 @dataclass
 class Tick:
-    """What one control period did; J joints.
+    """What one control period did; J joints. Reading and target have the free joints of a show after the policy's.
 
     Attributes:
         state: After it.
@@ -61,7 +61,7 @@ class Tick:
         trusted: Whether it may drive.
         command: What the policy was told. Shape (C,).
         action: The network's output; NaN where it was not asked. Shape (J,).
-        target: What was sent [rad]; NaN where nothing drives. Shape (J,).
+        target: What was sent [rad]; NaN where nothing drives. Shape (J + F,).
         limited_by: What changed the target.
         scene: What the show did; None without one.
     """
@@ -136,7 +136,7 @@ class Machine:
             self._ask(wish.request, reading, fault)
         command = self._command(wish)
         nothing = np.full(len(self._pose), np.nan)
-        action, target = nothing, nothing
+        action, target = nothing, np.full(len(self.safety.contract.joint_names), np.nan)
         try:
             if self.state == State.RUN and reading is not None:
                 asked = self._drive(reading, command)
@@ -196,7 +196,7 @@ class Machine:
         if left > 0:
             self._report(f"refused to run: still going to the pose for {left:.1f} s")
             return
-        away = np.abs(reading.joint_pos - self._pose)
+        away = np.abs(reading.joint_pos[: len(self._pose)] - self._pose)
         if away.max() > self.near_rad:
             joint = self.contract.joint_names[int(away.argmax())]
             self._report(f"refused to run: {joint} is {away.max():.2f} rad from its pose; at most {self.near_rad:.2f}")
@@ -208,9 +208,11 @@ class Machine:
         self._enter(State.RUN, "asked")
 
     def _ramp(self) -> np.ndarray:
-        """From where the joints were to the default pose; slow at both ends."""
+        """From where the joints were to the default pose, slow at both ends; free ones stay where they were found."""
         part = min((self._clock() - self._ramp_since) / self.ramp_s, 1.0) if self.ramp_s > 0 else 1.0
-        return self._ramp_from + (3 * part**2 - 2 * part**3) * (self._pose - self._ramp_from)
+        way = np.zeros(len(self._ramp_from))
+        way[: len(self._pose)] = self._pose - self._ramp_from[: len(self._pose)]
+        return self._ramp_from + (3 * part**2 - 2 * part**3) * way
 
     def _note_loss(self, wish: Wish) -> bool:
         lost = wish.age_s > self.deadman_s

@@ -61,7 +61,8 @@ def _run(options: argparse.Namespace, held: list[Closable]) -> None:
     log = LogWriter(options.log, contract, None if show is None else show.names) if options.log else None
     if log is not None:
         held.append(log)
-    safety = connect(options, file.path, contract, held, str(options.ramp + 1.0), None if show is None else show.limits)
+    body, limits = (contract, None) if show is None else (show.body, show.limits)
+    safety = connect(options, options.file, body, held, str(options.ramp + 1.0), limits)
     if show is None:
         machine = Machine(Controller(file), safety, options.ramp, options.deadman)
     else:

@@ -35,18 +35,18 @@ class Limits:
         rate: Targets move at most this fast [rad/s]. Shape (J,).
         overdrive: Targets ask for at most so many times the joint's largest torque. More than 1, because the joint
             moves on towards the target until the next order, and the policy learned with motors that clip.
-        position_margin_rad: A joint's reading may be this far out of its range [rad].
+        position_margin_rad: A joint's reading may be this far out of its range [rad]. One for all, or shape (J,).
         gyro: Largest plausible angular velocity [rad/s].
-        joint_speed: Largest plausible joint speed, as a multiple of the joint's limit.
+        joint_speed: Largest plausible joint speed, as a multiple of the joint's limit. One for all, or shape (J,).
     """
 
     stale_s: float
     tilt_rad: float
     rate: np.ndarray
     overdrive: float = 1.5
-    position_margin_rad: float = 0.35
+    position_margin_rad: float | np.ndarray = 0.35
     gyro: float = 40.0
-    joint_speed: float = 3.0
+    joint_speed: float | np.ndarray = 3.0
 
     @staticmethod
     def of(contract: Contract) -> "Limits":
@@ -60,7 +60,7 @@ class Safety:
 
     Args:
         driver: The robot.
-        contract: The policy's.
+        contract: The policy's; of a show with free joints its whole body.
         limits: By default those of the contract.
         clock: The driver's clock [s].
 

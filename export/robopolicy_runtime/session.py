@@ -36,6 +36,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ramp", type=float, default=2.0, help="seconds to the default pose (2)")
     parser.add_argument("--port", type=int, default=7451, help="sim: port of a robot that runs already")
     parser.add_argument("--no-robot", action="store_true", help="sim: do not start the robot, one runs already")
+    parser.add_argument("--mjcf", help="sim: file of the robot to simulate, in place of the one in the policy file")
     parser.add_argument("--robot", choices=("go2", "g1"), default="go2", help="unitree: which one")
     parser.add_argument("--interface", default="eth0", help="unitree: network interface of the robot")
     parser.add_argument("--config", default="servos.toml", help="servo: the file that describes the bus")
@@ -57,7 +58,7 @@ def guarded(session: Callable[[list[Closable]], None]) -> int:
 
 def connect(
     options: argparse.Namespace,
-    policy: Path,
+    file: str | Path,
     contract: Contract,
     held: list[Closable],
     crane: str,
@@ -67,7 +68,7 @@ def connect(
 
     Args:
         options: The flags of ``add_flags``.
-        policy: File from which a simulated robot takes its model.
+        file: Policy or show from which a simulated robot takes its joints and, without ``--mjcf``, its model.
         contract: What the robot has to be.
         held: Gets what has to be closed.
         crane: How long a simulated robot hangs on its crane [s], or ``inf``.
@@ -79,7 +80,8 @@ def connect(
     if options.driver == "sim" and not options.no_robot:
         from robopolicy_runtime.drivers.sim import start_robot
 
-        held.append(_Process(start_robot(policy, options.port, "--crane", crane)))
+        model = ("--mjcf", options.mjcf) if options.mjcf else ()
+        held.append(_Process(start_robot(file, options.port, "--crane", crane, *model)))
     safety = Safety(make_driver(options.driver, options), contract, limits)
     held.append(safety)
     safety.connect()

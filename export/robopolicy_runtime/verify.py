@@ -59,15 +59,21 @@ class Check:
 class Plant:
     """The robot as plain MuJoCo runs it: the contract's sensors and targets in front, mj_step behind."""
 
-    def __init__(self, mjcf: str, contract: Contract):
-        """Compile the MJCF.
+    def __init__(self, mjcf: str | Path, contract: Contract, free: int = 0):
+        """Compile the MJCF, a text or a file.
+
+        Args:
+            mjcf: The robot.
+            contract: Its joints, in the MJCF's order.
+            free: The last so many of them are in any order in the MJCF, between the others too.
 
         Raises:
             ContractError: It does not compile, or it is not the contract's robot: other joints, no free
                 base, no IMU.
         """
         try:
-            self.model = mujoco.MjModel.from_xml_string(mjcf)
+            compiled = mujoco.MjModel.from_xml_path if isinstance(mjcf, Path) else mujoco.MjModel.from_xml_string
+            self.model = compiled(str(mjcf))
         except ValueError as error:
             raise ContractError(f"the MJCF does not compile: {str(error).splitlines()[0]}") from None
         self.contract = contract
@@ -78,12 +84,14 @@ class Plant:
         on_joint = m.actuator_trntype == mujoco.mjtTrn.mjTRN_JOINT
         driven = {int(m.actuator_trnid[a, 0]): a for a in range(m.nu) if on_joint[a]}
         names = tuple(m.joint(j).name for j in sorted(driven))
-        if names != contract.joint_names or len(driven) != m.nu:
+        last = contract.joint_names[len(contract.joint_names) - free :]
+        order = (*(name for name in names if name not in last), *(name for name in last if name in names))
+        if order != contract.joint_names or len(driven) != m.nu:
             raise ContractError(
                 f"wrong robot: the contract drives {contract.robot!r} with joints "
                 f"{', '.join(contract.joint_names)}; the MJCF has actuators for {', '.join(names) or 'none'}"
             )
-        self.joints = np.array(sorted(driven))
+        self.joints = np.array([m.joint(name).id for name in order])
         self.actuators = np.array([driven[j] for j in self.joints])
         self.qpos_adr, self.dof_adr = m.jnt_qposadr[self.joints], m.jnt_dofadr[self.joints]
         self.imu_rotation = _matrix(np.array(contract.imu.quaternion))

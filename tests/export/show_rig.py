@@ -1,7 +1,7 @@
 """A show of two toy policies, on a robot whose joints follow their orders at once."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import synthetic
 from robopolicy_runtime.contract import Command, Score
 from robopolicy_runtime.driver import Order, Reading
 from robopolicy_runtime.machine import Machine, State, Tick, Wish
-from robopolicy_runtime.safety import Limits, Safety
+from robopolicy_runtime.safety import Safety
 from robopolicy_runtime.show import Show, ShowFile
 from robopolicy_runtime.show.show import Scene
 from test_safety import HALF
@@ -126,14 +126,16 @@ class Follower:
 
 
 class Rig:
-    """A machine that plays a show on a ``Follower``, whose clock is set by hand."""
+    """A machine that plays a show on a ``Follower``, whose clock is set by hand; its free joints are at ``found``."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, found: Sequence[float] | np.ndarray = ()) -> None:
         self.robot, self.lines = Follower(), []
+        self.robot.joint_pos, self.robot.joint_vel = np.append(synthetic.DEFAULT, found), np.zeros(2 + len(found))
         self.show = Show(_opened(path), self.lines.append)
         # Joints that follow at once are faster and stronger than any; only what the show does shall count.
-        limits = replace(Limits.of(self.show.contract), rate=np.full(2, 1e3), overdrive=1e3)
-        safety = Safety(self.robot, self.show.contract, limits, clock=lambda: self.robot.now)
+        rate = np.concatenate((np.full(2, 1e3), self.show.limits.rate[2:]))
+        limits = replace(self.show.limits, rate=rate, overdrive=1e3)
+        safety = Safety(self.robot, self.show.body, limits, clock=lambda: self.robot.now)
         self.machine = Machine(self.show, safety, 0.1, clock=self.show.clock, report=self.lines.append)
 
     def tick(self, request: str | None = None, age_s: float = 0.0, **command: float) -> Tick:

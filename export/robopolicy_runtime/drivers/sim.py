@@ -103,13 +103,13 @@ class SimDriver:
             self._socket = None
 
 
-def start_robot(policy: str | Path, port: int = PORT, *options: str) -> "subprocess.Popen[bytes]":
-    """Start a simulated robot for a policy file as a process of its own.
+def start_robot(file: str | Path, port: int = PORT, *options: str) -> "subprocess.Popen[bytes]":
+    """Start a simulated robot for a policy file or a show as a process of its own.
 
     Raises:
         DriverError: It ended at once; the message has what it said.
     """
-    command = [sys.executable, "-m", "robopolicy_runtime.drivers.sim_robot", str(policy), "--port", str(port), *options]
+    command = [sys.executable, "-m", "robopolicy_runtime.drivers.sim_robot", str(file), "--port", str(port), *options]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stderr is not None

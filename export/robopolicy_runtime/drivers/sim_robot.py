@@ -1,8 +1,9 @@
 """The robot as a process of its own: ``python -m robopolicy_runtime.drivers.sim_robot policy.onnx``.
 
 MuJoCo in real time at 1 kHz, with its own PD at that rate. It knows nothing of the policy; of its file it takes the
-MJCF, the joints, and where the IMU sits. As robots do, it lets the joints give way by itself when orders stop coming.
-Until it is driven it hangs on a crane in its home pose; some seconds after that the crane lets go.
+MJCF, the joints, and where the IMU sits. Of a show it takes the joints that no policy drives, too; since the MJCF of a
+policy file does not have them, another one is named. As robots do, it lets the joints give way by itself when orders
+stop coming. Until it is driven it hangs on a crane in its home pose; some seconds after that the crane lets go.
 
 Faults are asked for by datagrams of JSON, ``{"fault": "nan", "seconds": 0.5}``, see ``FAULTS``.
 """
@@ -15,15 +16,18 @@ import socket
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import mujoco
 import numpy as np
 
+from robopolicy_runtime.contract import Contract
 from robopolicy_runtime.drivers.sim import PORT
 from robopolicy_runtime.drivers.sim_wire import ORDER, SAMPLE, pack, unpack
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.policy import PolicyFile
+from robopolicy_runtime.show.file import ShowFile
 from robopolicy_runtime.ticker import ask_for_realtime
 from robopolicy_runtime.verify import Plant
 
@@ -50,16 +54,31 @@ class SimRobot:
         port: UDP port on 127.0.0.1.
         crane_s: How long the crane holds it after it is first driven [s]; infinite: a stand, whose joints feel gravity.
         seed: Of which datagrams are lost.
+        body: The file's contract with joints after its own that no policy drives; by default it has none.
+        mjcf: Another MJCF than the file's.
 
     Attributes:
         largest_target: How far out of the joints' range any order's target was [rad]; for tests.
     """
 
-    def __init__(self, file: PolicyFile, port: int = PORT, crane_s: float = 3.0, seed: int = 0) -> None:
-        self.plant, self.contract, self.crane_s = Plant(file.mjcf, file.contract), file.contract, crane_s
+    def __init__(
+        self,
+        file: PolicyFile,
+        port: int = PORT,
+        crane_s: float = 3.0,
+        seed: int = 0,
+        body: Contract | None = None,
+        mjcf: Path | None = None,
+    ) -> None:
+        self.contract, self.crane_s = body or file.contract, crane_s
+        free = self.contract.joint_names[len(file.contract.joint_names) :]
+        if free and mjcf is None:
+            what = f"the MJCF in a policy file has no joint that it does not drive: {', '.join(free)}"
+            raise ContractError(f"{what}; --mjcf FILE names one that has")
+        self.plant = Plant(mjcf or file.mjcf, self.contract, len(free))
         model = self.plant.model
         model.opt.timestep = STEP_S
-        self._torque = np.array(file.contract.torque_limit)
+        self._torque = np.array(self.contract.torque_limit)
         a = self.plant.actuators
         model.actuator_gaintype[a], model.actuator_biastype[a] = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_NONE
         model.actuator_gainprm[a] = np.eye(1, model.actuator_gainprm.shape[1])
@@ -204,7 +223,9 @@ class SimRobot:
 def main(arguments: list[str] | None = None) -> int:
     """Run the robot until it is ended."""
     parser = argparse.ArgumentParser(prog="sim_robot", description="A robot as a process: MuJoCo in real time.")
-    parser.add_argument("file", help="a policy file; its robot is taken")
+    parser.add_argument("file", help="policy.onnx or show.toml; its robot is taken")
+    parser.add_argument("--mjcf", type=Path, help="file of the robot, in place of the one in the policy file")
+    parser.add_argument("--save-mjcf", type=Path, metavar="FILE", help="write the policy file's MJCF there, and end")
     parser.add_argument("--port", type=int, default=PORT, help=f"UDP port on 127.0.0.1 (default {PORT})")
     parser.add_argument(
         "--crane", type=float, default=3.0, help="seconds until the crane lets go after it is driven; inf: a stand"
@@ -212,7 +233,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fault", action="append", default=[], choices=sorted(FAULTS), help="from the start on")
     options = parser.parse_args(arguments)
     try:
-        robot = SimRobot(PolicyFile.open(options.file), options.port, options.crane)
+        show = ShowFile.open(options.file) if options.file.endswith(".toml") else None
+        file = PolicyFile.open(options.file) if show is None else show.parts[show.start].policy
+        if options.save_mjcf:
+            options.save_mjcf.write_text(file.mjcf)
+            return 0
+        body = None if show is None else show.body
+        robot = SimRobot(file, options.port, options.crane, body=body, mjcf=options.mjcf)
     except (ContractError, OSError) as error:
         print(f"sim_robot: {error}", file=sys.stderr)
         return 2

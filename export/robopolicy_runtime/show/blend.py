@@ -19,12 +19,14 @@ class _Slots:
     low: np.ndarray
     high: np.ndarray
     heard: np.ndarray  # which of the channels are driven; the others keep their default. Shape (C,), bool
-    joints: np.ndarray  # that are moved on top of it
+    joints: np.ndarray  # that are moved on top of it, and those that no policy drives
     deaf: np.ndarray  # the others. Shape (M,), bool
 
 
 class Blend:
     """Keeps the values of M names. Each is a joint's offset where the show file lets it be moved, else a channel.
+
+    The offset of a joint that no policy drives is from its default.
 
     Args:
         file: The show.
@@ -32,7 +34,7 @@ class Blend:
         report: Gets a line, once, for what has no effect on a policy.
 
     Attributes:
-        offset: What is to be added to the targets of joints, by name [rad]. Shape (M,).
+        offset: What is to be added to the targets of joints, or to where they rest, by name [rad]. Shape (M,).
     """
 
     def __init__(self, file: ShowFile, names: Command, report: Callable[[str], None]) -> None:
@@ -42,7 +44,7 @@ class Blend:
         rates = np.array([limit.rate for limit in file.limits.values()])
         self._step = rates * file.contract.control_period_s
         self._commands = {name: part.policy.contract.command for name, part in file.parts.items()}
-        self._slots = {name: self._find(part) for name, part in file.parts.items()}
+        self._slots = {name: self._find(part, tuple(file.free)) for name, part in file.parts.items()}
         self._said = np.zeros((len(file.parts), len(self._names)), bool)
         self._row = {name: i for i, name in enumerate(file.parts)}
         self.clear()
@@ -100,10 +102,10 @@ class Blend:
             )
         self._said[row] |= new
 
-    def _find(self, part: Part) -> _Slots:
+    def _find(self, part: Part, free: tuple[str, ...]) -> _Slots:
         command = part.policy.contract.command
         channels = np.array([self._at[name] for name in command.names], int)
-        joints = np.array([self._at[name] for name in part.joints], int)
+        joints = np.array([self._at[name] for name in (*part.joints, *free)], int)
         heard = np.array([name not in part.joints for name in command.names])
         deaf = np.ones(len(self._names), bool)
         deaf[channels] = deaf[joints] = False

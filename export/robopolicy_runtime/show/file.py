@@ -9,6 +9,7 @@ from robopolicy_runtime.contract import Contract
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.machine import REQUESTS
 from robopolicy_runtime.show.clip import Clip, read_clip
+from robopolicy_runtime.show.free import Free, read_free, whole_body
 from robopolicy_runtime.show.parts import Entry, Part, read_entry, read_parts
 from robopolicy_runtime.show.table import Table
 
@@ -34,6 +35,7 @@ class ShowFile:
         background: The clip that plays always, or None.
         clips: By name.
         entry: When a policy may take over.
+        free: The joints that no policy drives, by name.
         limits: Of every channel and every joint that may be moved, by name.
         sticks: Gamepad axis to what it drives, and the direction.
         buttons, keys: Gamepad button and keyboard key to a request.
@@ -46,6 +48,7 @@ class ShowFile:
     background: str | None
     clips: Mapping[str, Clip]
     entry: Entry
+    free: Mapping[str, Free]
     limits: Mapping[str, Limit]
     sticks: Mapping[int, tuple[tuple[str, int], ...]]
     buttons: Mapping[int, str]
@@ -55,6 +58,11 @@ class ShowFile:
     def contract(self) -> Contract:
         """The contract of the policy that drives first; joints, gains and rates are those of all of them."""
         return self.parts[self.start].policy.contract
+
+    @property
+    def body(self) -> Contract:
+        """The same with the free joints, see ``whole_body``."""
+        return whole_body(self.contract, self.free)
 
     @property
     def requests(self) -> tuple[str, ...]:
@@ -85,8 +93,12 @@ def _show(path: Path, table: Table) -> ShowFile:
     parts = read_parts(table.table("policies"), path.parent)
     start = table.text("start", next(iter(parts)), tuple(parts))
     contract = parts[start].policy.contract
+    taken = {*contract.joint_names, *(name for part in parts.values() for name in part.channels), "time", "ease"}
+    free = read_free(table.table("free"), taken)
     limits = _limits(table.table("limits"), parts, contract)
-    movable, pose = frozenset(limits), dict(zip(contract.joint_names, contract.default_pose, strict=True))
+    limits |= {name: Limit(j.low - j.default, j.high - j.default, j.rate) for name, j in free.items()}
+    body = whole_body(contract, free)
+    movable, pose = frozenset(limits), dict(zip(body.joint_names, body.default_pose, strict=True))
     shelf = table.table("clips")
     clips = {name: read_clip(name, shelf.table(name), path.parent, pose, movable) for name in shelf.names}
     background = table.text("background", among=tuple(clips) or ("no clips",)) if "background" in table else None
@@ -103,6 +115,7 @@ def _show(path: Path, table: Table) -> ShowFile:
         background,
         clips,
         read_entry(table.table("enter")),
+        free,
         limits,
         _sticks(table.table("sticks"), movable),
         {_whole(buttons, name): buttons.text(name, among=requests) for name in buttons.names},

@@ -1,7 +1,7 @@
 """What turns an operator's wishes and animations into the command of the policy that drives, and into joint offsets."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from robopolicy_runtime.show.mixer import Mixer
 
 @dataclass(frozen=True)
 class Scene:
-    """What the show did in one control period; P policies, J joints, M names that can be moved.
+    """What the show did in one control period; P policies, J joints of theirs, M names that can be moved.
 
     Attributes:
         policy: Which policy drives, in the order of the show file.
@@ -47,6 +47,7 @@ class Show:
 
     Attributes:
         contract: Of the policy that drives first.
+        body: The same with the free joints after the policy's: what the safety layer holds. J + F joints.
         command: All channels of all policies and all joints that may be moved: what an operator can drive.
         requests: What can be asked for.
     """
@@ -54,6 +55,7 @@ class Show:
     def __init__(self, file: ShowFile, report: Callable[[str], None] = print) -> None:
         self.file, self._report = file, report
         self.contract: Contract = file.contract
+        self.body: Contract = file.body
         self.command, self.requests = _union(file), file.requests
         self._period_s = self.contract.control_period_s
         self._lower, self._upper = np.array(self.contract.position_lower), np.array(self.contract.position_upper)
@@ -61,6 +63,8 @@ class Show:
         at = {name: i for i, name in enumerate(self.command.names)}
         self._moved = np.array([j for j, name in enumerate(names) if name in at], int)
         self._moved_at = np.array([at[names[j]] for j in self._moved], int)
+        self._free_at = np.array([at[name] for name in file.free], int)
+        self._free_rest = np.array([joint.default for joint in file.free.values()])
         self._mixer = Mixer(self.command.names, file.clips, file.background, self._period_s)
         self._cast = Cast(file.parts, file.start, file.entry, file.fade_s)
         self._blend = Blend(file, self.command, report)
@@ -76,7 +80,13 @@ class Show:
     def limits(self) -> Limits:
         """What the safety layer keeps to: the contract's, and the smallest angle at which some policy has fallen."""
         every = [Limits.of(part.policy.contract) for part in self.file.parts.values()]
-        return min(every, key=lambda limits: limits.tilt_rad)
+        found, own = min(every, key=lambda limits: limits.tilt_rad), len(self.contract.joint_names)
+        if not self.file.free:
+            return found
+        # An ear may hang anywhere, and somebody may flick it: no reason to let the robot fall.
+        margin, speed = np.full((2, len(self.body.joint_names)), np.inf)
+        margin[:own], speed[:own] = found.position_margin_rad, found.joint_speed
+        return replace(found, rate=Limits.of(self.body).rate, position_margin_rad=margin, joint_speed=speed)
 
     @property
     def scene(self) -> Scene:
@@ -90,8 +100,11 @@ class Show:
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
-        """What the numbers of a ``Scene`` stand for: ``policies``, ``clips``, and ``names`` that can be moved."""
-        return {"policies": tuple(self.file.parts), "clips": tuple(self.file.clips), "names": self.command.names}
+        """What the numbers of a ``Scene`` stand for: ``policies``, ``clips``, and ``names`` that can be moved; and, if
+        there are some, which joints are ``free``.
+        """
+        found = {"policies": tuple(self.file.parts), "clips": tuple(self.file.clips), "names": self.command.names}
+        return found | ({"free": tuple(self.file.free)} if self.file.free else {})
 
     def clock(self) -> float:
         """Control periods so far, as a time [s]."""
@@ -124,6 +137,7 @@ class Show:
             elif word:
                 self._report(f"refused to {wish.request}: no policy drives")
             return Wish({}, request)
+        reading = self._own(reading)
         self._running = True
         self._cast.watch(reading, self._blend.told(self._cast.name))
         if lost:
@@ -136,19 +150,24 @@ class Show:
         return Wish(dict(zip(self._cast.part.channels, told, strict=True)), request)
 
     def drive(self, reading: Reading, command: np.ndarray) -> np.ndarray:
-        """The end of a control period: joint targets for the safety layer [rad]. Shape (J,).
+        """The end of a control period: joint targets for the safety layer [rad]. Shape (J + F,).
 
         Raises:
             ContractError: See ``Controller.step``.
         """
         # A reading answers to the targets before it: what was added to those is what the policy must not see.
         rate = (self._sent - self._sent_before) / self._period_s
-        target = self._cast.step(reading, self._sent, rate, command)
+        target = self._cast.step(self._own(reading), self._sent, rate, command)
         asked = target.copy()
         asked[self._moved] += self._blend.offset[self._moved_at]
         asked = np.clip(asked, self._lower, self._upper)
         self._sent_before, self._sent = self._sent, asked - target
-        return asked
+        return np.concatenate((asked, self._free_rest + self._blend.offset[self._free_at]))
+
+    def _own(self, reading: Reading) -> Reading:
+        """A sample without the free joints, which no policy sees."""
+        own = len(self.contract.joint_names)
+        return replace(reading, joint_pos=reading.joint_pos[:own], joint_vel=reading.joint_vel[:own])
 
     def _perform(self, word: str, name: str, reading: Reading) -> None:
         if word == "policy":

@@ -8,6 +8,7 @@ import numpy as np
 from robopolicy_runtime.contract import Contract
 from robopolicy_runtime.verify import Plant as PlainPlant
 
+from robopolicy.env.terrain import Terrain
 from robopolicy.mjcf import FLOOR
 from robopolicy.view.performers import FilePerformer
 from robopolicy.view.web.subject import Look, Plant
@@ -21,6 +22,7 @@ class FileSubject(FilePerformer):
     """The robot of an ONNX file."""
 
     count, chosen, can_change = 1, 0, True
+    terrain: Terrain | None = None  # the contract knows a plane only
 
     def __init__(self, path: Path):
         """Read and check the file.

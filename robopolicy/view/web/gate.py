@@ -5,10 +5,10 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import websockets.asyncio.server
@@ -18,6 +18,24 @@ from websockets.http11 import Request, Response
 
 Answer = Callable[[ServerConnection, Request], Response | None]
 """The server's own answer to a request; None opens a websocket."""
+Handler = Callable[[ServerConnection], Awaitable[None]]
+"""Talks over a websocket until it closes."""
+
+
+class Beside(Protocol):
+    """What we serve at the server's own address, to those whom the gate lets in."""
+
+    def answer(self, connection: ServerConnection, request: Request, inner: Answer) -> Response | None:
+        """Answer a request, change the server's answer, or hand it on."""
+        ...
+
+    def hears(self, connection: ServerConnection) -> bool:
+        """Whether a websocket is ours and not the server's."""
+        ...
+
+    async def hear(self, connection: ServerConnection) -> None:
+        """Talk over it until it closes."""
+        ...
 
 
 class Gate:
@@ -78,14 +96,23 @@ class Gate:
 
 
 @contextlib.contextmanager
-def stand_before(gate: Gate) -> Iterator[None]:
+def stand_before(gate: Gate, beside: Beside) -> Iterator[None]:
     """The gate stands before every server that is started inside: viser has no hook of its own for this."""
     serve = websockets.asyncio.server.serve
 
-    def guarded(handler: Any, *arguments: Any, process_request: Answer, **options: Any) -> Any:
+    def guarded(handler: Handler, *arguments: Any, process_request: Answer, **options: Any) -> Any:
         gate.closed = True
-        look = lambda connection, request: gate.answer(connection, request, process_request)  # noqa: E731
-        return serve(handler, *arguments, process_request=look, **options)
+
+        def inside(connection: ServerConnection, request: Request) -> Response | None:
+            return beside.answer(connection, request, process_request)
+
+        def look(connection: ServerConnection, request: Request) -> Response | None:
+            return gate.answer(connection, request, inside)
+
+        async def talk(connection: ServerConnection) -> None:
+            await (beside.hear(connection) if beside.hears(connection) else handler(connection))
+
+        return serve(talk, *arguments, process_request=look, **options)
 
     websockets.asyncio.server.serve = guarded  # type: ignore[assignment,misc]
     try:

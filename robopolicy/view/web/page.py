@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import viser
@@ -14,6 +15,7 @@ import viser
 from robopolicy.errors import UserError
 from robopolicy.view.caption import Captions
 from robopolicy.view.tour import Part, neutral
+from robopolicy.view.web.gamepad import LEGEND, Gamepads, steering
 from robopolicy.view.web.gate import Gate, stand_before
 from robopolicy.view.web.pace import Pace
 from robopolicy.view.web.panel import Guard, Moment, Panel
@@ -54,8 +56,9 @@ class Page:
     def __init__(self, subject: Subject, parts: Sequence[Part], host: str = "127.0.0.1", port: int = 8080):
         _require_address(host)
         self.subject, self.guard, self.pace = subject, Guard(), Pace(subject.dt)
-        self.gate = Gate(host)
-        with stand_before(self.gate), contextlib.redirect_stdout(io.StringIO()):  # its banner would lack the token
+        self.gate, self.gamepads = Gate(host), Gamepads()
+        silent = contextlib.redirect_stdout(io.StringIO())  # its banner would lack the token
+        with stand_before(self.gate, self.gamepads), silent:
             self.server = viser.ViserServer(host=host, port=port, label=subject.title, verbose=False)
         if not self.gate.closed:  # a server that starts in another way would stand open
             self.server.stop()
@@ -72,7 +75,7 @@ class Page:
     def _build(self, parts: Sequence[Part]) -> None:
         gui, subject, guard = self.server.gui, self.subject, self.guard
         gui.configure_theme(show_logo=False, show_share_button=False, control_width="large")
-        self.scene = Scene(self.server, subject.spec, self._qpos, subject.count)
+        self.scene = Scene(self.server, subject.spec, self._qpos, subject.count, subject.terrain)
         self._repertoire = Repertoire(subject.robot, subject.clips)
         names = [c.name for c in self._captions.channels]
         status = StatusPanel(gui, names, subject.feet, self.pace)
@@ -82,13 +85,14 @@ class Page:
             self._panels["robots"] = RobotsPanel(gui, subject, guard)
         tabs = gui.add_tab_group()
         self._command: CommandPanel | None = None
+        self._plant: PlantPanel | None = None
         self._clips: ClipsPanel | None = None
         if subject.channels:
             with tabs.add_tab("Drive"):
                 self._panels["command"] = self._command = CommandPanel(gui, subject.channels, parts)
         if subject.can_change:
             with tabs.add_tab("Plant"):
-                self._panels["plant"] = PlantPanel(gui, subject, guard)
+                self._panels["plant"] = self._plant = PlantPanel(gui, subject, guard)
         if self._repertoire.clips:
             with tabs.add_tab("Clips"):
                 self._panels["clips"] = self._clips = ClipsPanel(gui, subject, self._repertoire, guard)
@@ -103,6 +107,7 @@ class Page:
         """Move and show until ``stop`` is set. While nobody looks, time stands still."""
         shown = noted = drawn = 0.0
         while not stop.is_set():
+            self.guard.run("gamepad", self._hear_gamepads)
             changed = self.guard.catch_up()
             if not self.server.get_clients():
                 self.pace.rest()
@@ -126,6 +131,18 @@ class Page:
     def close(self) -> None:
         """Let go of the port."""
         self.server.stop()
+
+    def _hear_gamepads(self) -> None:
+        """Do what gamepads ask for."""
+        if self._command is not None:
+            self._command.steer(steering(self.subject.channels, self.gamepads.axes))
+        for button in self.gamepads.asked():
+            if button == "pause":
+                self._clock.turn()
+            elif button == "reset":
+                self.guard.later("time", self._restart)
+            elif self._plant is not None:
+                self._plant.push(button)
 
     def _restart(self) -> None:
         self._qpos, self._qvel = self.subject.start()
@@ -160,10 +177,14 @@ class Page:
         name = self._clips.follow(self._time, self._command_now, style)
         if name is None:
             return None
-        return self._repertoire.beside(name, self._time - self._clips.began, self._qpos, self.scene.beside)
+        qpos = self._repertoire.beside(name, self._time - self._clips.began, self._qpos, self.scene.beside)
+        qpos[2] += self.scene.height(qpos[:2])
+        return qpos
 
     def _moment(self) -> Moment:
         look = self.subject.look()
+        if self.gamepads.connected:
+            look = replace(look, notes=(*look.notes, LEGEND))
         return Moment(self._time, self._qpos, self._qvel, self._rows, look, self._rate(), self.guard.problems)
 
     def _rate(self) -> float:

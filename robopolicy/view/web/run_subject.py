@@ -47,6 +47,7 @@ class RunSubject(RunPerformer):
         self.step_latency = env.task.timestep
         self.max_latency = _LATE * env.task.timestep
         self.base_mass = float(env.robot.mj.body_mass[env.robot.base_body])
+        self.terrain = env.task.terrain if env.task.terrain.active else None
         self._plant, self._everyone = Plant(), torch.ones(count, dtype=torch.bool)
         self._floor = env.robot.mj.geom(FLOOR).id
         fields = ("geom_friction", "body_mass", "body_inertia", "actuator_delay")
@@ -64,7 +65,8 @@ class RunSubject(RunPerformer):
             most = max((r.max_delay for r in task.randomizers.values()), default=0)
             room.params["steps"] = (0, most + _LATE)
             task = replace(task, randomizers={"room": room, **task.randomizers})
-        task = replace(task, push=Push(), prior=replace(task.prior, reference_start=0.0))
+        land = replace(task.terrain, ramp_steps=0)  # all of it, as at the end of the training
+        task = replace(task, terrain=land, push=Push(), prior=replace(task.prior, reference_start=0.0))
         reference = None
         if task.prior.active:
             try:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from robopolicy.env.terrain import Terrain
 from robopolicy.view.performers import ClipPerformer, Performer
 
 
@@ -57,6 +58,7 @@ class Subject(Performer, Protocol):
         max_latency: Most that ``change`` can add [s].
         step_latency: It is a multiple of this [s].
         base_mass: Of the base, unchanged [kg].
+        terrain: What the robots stand on, if it is no plane.
     """
 
     count: int
@@ -67,6 +69,7 @@ class Subject(Performer, Protocol):
     max_latency: float
     step_latency: float
     base_mass: float
+    terrain: Terrain | None
 
     def everyone(self) -> np.ndarray:
         """States of all robots. Shape (count, nq)."""
@@ -94,6 +97,7 @@ class RecordedSubject:
 
     count, chosen, feet = 1, 0, ()
     can_change = False
+    terrain: Terrain | None = None
     max_latency = step_latency = base_mass = 0.0
 
     def __init__(self, performer: Performer):

@@ -1,6 +1,6 @@
 """What the robot is told: a slider per channel, and a tour until somebody touches one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import viser
@@ -29,6 +29,7 @@ class CommandPanel:
         self._tour = gui.add_checkbox("tour", len(parts) > 1, disabled=len(parts) < 2, hint="a command after another")
         self._sliders: dict[int, viser.GuiSliderHandle] = {}
         labels = [c.name.removeprefix(_LABEL) for c in channels if c.name.startswith(_LABEL)]
+        self._steered: set[int] = set()  # by a gamepad, now
         self._labels: viser.GuiDropdownHandle | None = None
         for i, channel in enumerate(channels):
             if channel.name.startswith(_LABEL):
@@ -59,6 +60,20 @@ class CommandPanel:
         self._tour.value = False
         for i, slider in self._sliders.items():
             slider.value = float(self._rest[i])
+
+    def steer(self, values: Mapping[str, float]) -> None:
+        """Move the sliders of the channels that a gamepad drives, or has just let go of; the others are a person's.
+
+        Args:
+            values: By name; 0 for a stick at rest.
+        """
+        for i, slider in self._sliders.items():
+            channel = self.channels[i]
+            value = values.get(channel.name, 0.0)
+            if value or i in self._steered:
+                self._tour.value = False
+                slider.value = float(np.clip(value, channel.low, channel.high))
+            (self._steered.add if value else self._steered.discard)(i)
 
     def told(self, time: float) -> np.ndarray:
         """The command at ``time`` [s]. Shape (C,)."""

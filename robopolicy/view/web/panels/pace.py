@@ -37,6 +37,10 @@ class PacePanel:
         """Pause, as if a person had."""
         self._paused.value = self._pace.paused = True
 
+    def turn(self) -> None:
+        """Pause or go on, as if a person had."""
+        self._paused.value = self._pace.paused = not self._pace.paused
+
     def _step(self) -> None:
         self.halt()
         self._pace.ask_step()

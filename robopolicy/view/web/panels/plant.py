@@ -24,7 +24,7 @@ class PlantPanel:
         self._yaw = 0.0
         self._strength = gui.add_slider("push [m/s]", 0.1, 2.0, 0.1, 0.5, hint="how much the velocity changes at once")
         ways = gui.add_button_group("push", tuple(_WAYS))
-        ways.on_click(lambda event: guard.later("push", lambda: self._push(event.target.value)))
+        ways.on_click(lambda event: guard.later("push", lambda: self.push(event.target.value)))
         self._friction = gui.add_slider("floor friction", 0.1, 2.0, 0.05, 1.0, hint="times what it was")
         least, most = -0.5 * subject.base_mass, 1.0 * subject.base_mass
         self._mass = gui.add_slider("load [kg]", round(least, 1), round(most, 1), 0.1, 0.0, hint="added to the base")
@@ -34,7 +34,8 @@ class PlantPanel:
             slider.on_update(lambda _: guard.later("plant", self._change))
         gui.add_button("as it was").on_click(lambda _: self._undo())
 
-    def _push(self, way: str) -> None:
+    def push(self, way: str) -> None:
+        """Push, as strongly as the slider says, ``forward``, ``backward``, ``left`` or ``right``."""
         velocity = self._strength.value * np.array(_WAYS[way], dtype=float)
         self._subject.push(rotate2(np.array(self._yaw), velocity))
 
