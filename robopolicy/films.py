@@ -91,7 +91,10 @@ def _main() -> int:
     run, film = sys.argv[1:]
     failed = main(["play", run, "--video", film, "--seconds", str(_SECONDS)])
     if not failed:
-        tell_tensorboard(Path(film))
+        try:
+            tell_tensorboard(Path(film))
+        except Exception as error:  # the film is there all the same
+            print(f"{film} is not shown in TensorBoard: {error}", file=sys.stderr)
     return failed
 
 

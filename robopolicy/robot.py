@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -175,6 +175,16 @@ class RobotModel:
     torque_limit: np.ndarray
     velocity_limit: np.ndarray
     action_scale: np.ndarray
+
+    @cached_property
+    def sides(self) -> tuple[float, ...]:
+        """1 for joints that lie left of the base's middle in the default pose, -1 right of it, 0 in it. Length J."""
+        data = mujoco.MjData(self.mj)
+        data.qpos[:] = self.home_qpos
+        mujoco.mj_kinematics(self.mj, data)
+        away = data.xanchor[self.mj.dof_jntid[self.dof_adr]] - data.xpos[self.base_body]
+        left = away @ data.xmat[self.base_body].reshape(3, 3)[:, 1]
+        return tuple(float(np.sign(round(y, 3))) for y in left)
 
 
 def list_robots() -> list[str]:

@@ -32,10 +32,11 @@ class Limits:
     Attributes:
         stale_s: The newest sample may be this old [s].
         tilt_rad: The IMU may lean this far from upright [rad].
-        rate: Targets move at most this fast [rad/s]. Shape (J,).
+        rate: Targets move at most this fast [rad/s]; for a show's free joint what its file says. Shape (J,).
         overdrive: Targets ask for at most so many times the joint's largest torque. More than 1, because the joint
             moves on towards the target until the next order, and the policy learned with motors that clip.
-        position_margin_rad: A joint's reading may be this far out of its range [rad]. One for all, or shape (J,).
+        position_margin_rad: A joint's reading may be this far out of its range [rad]; infinite: anywhere, and it is
+            brought back from where it is, at its rate. One for all, or shape (J,).
         gyro: Largest plausible angular velocity [rad/s].
         joint_speed: Largest plausible joint speed, as a multiple of the joint's limit. One for all, or shape (J,).
     """
@@ -83,6 +84,7 @@ class Safety:
         self._kp, self._kd = np.array(contract.kp), np.array(contract.kd)
         self._torque = np.array(contract.torque_limit)
         self._zero = np.zeros(len(self._kp))
+        self._anywhere = np.isinf(np.broadcast_to(self.limits.position_margin_rad, self._kp.shape))
         w, x, y, z = contract.imu.quaternion
         # The base's vertical in the IMU's frame: third row of the rotation from the IMU's frame to the base's.
         self._up = np.array([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)])
@@ -136,11 +138,15 @@ class Safety:
         # kp (target - q) - kd qd within the torque that is allowed
         middle = reading.joint_pos + self._kd / self._kp * reading.joint_vel
         reach = self.limits.overdrive * self._torque / self._kp
+        # A joint that may be found anywhere comes back from where it is, at its rate.
+        from_where = np.where(self._anywhere & (np.abs(from_where - middle) > reach), reading.joint_pos, from_where)
+        lower = np.where(self._anywhere, np.minimum(self._lower, from_where + step), self._lower)
+        upper = np.where(self._anywhere, np.maximum(self._upper, from_where - step), self._upper)
         limited = []
         for name, low, high in (
             ("torque", middle - reach, middle + reach),
             ("rate", from_where - step, from_where + step),
-            ("position", self._lower, self._upper),  # the last word
+            ("position", lower, upper),  # the last word
         ):
             bounded = np.clip(target, low, high)
             if (np.abs(bounded - target) > 1e-9).any():

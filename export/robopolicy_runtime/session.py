@@ -77,7 +77,10 @@ def connect(
     Raises:
         DriverError: The robot is not there, or another one.
     """
-    if options.driver == "sim" and not options.no_robot:
+    starts = options.driver == "sim" and not options.no_robot
+    if options.mjcf and not starts:
+        raise DriverError(f"--mjcf {options.mjcf}: only for a simulated robot that is started here (--driver sim)")
+    if starts:
         from robopolicy_runtime.drivers.sim import start_robot
 
         model = ("--mjcf", options.mjcf) if options.mjcf else ()

@@ -165,7 +165,7 @@ class Env:
         self.clock += 1
         if not self.nominal:
             self.pushes.step()
-        self._act(action)
+        unread = self._act(action)
         self.age += 1
         self.phase.copy_(torch.remainder(self.phase + self.control_dt / self.task.gait.period_s, 1.0))
 
@@ -186,7 +186,7 @@ class Env:
             self.starts.widening.learn(done, self.pinned_end, up)
             log |= self.starts.widening.log()
         self._resample_commands(~done)
-        self.senses.draw_noise()
+        self.senses.draw_noise(unread)
         now = copy(state)  # with all it has computed; only the command is another
         now.command, now.moving = self.command, self.moving
         final_obs = self.senses.observe(now)
@@ -213,18 +213,23 @@ class Env:
 
     # Parts of the step
 
-    def _act(self, action: Tensor) -> None:
-        """Clip the action, turn it into joint targets, and run the physics under them."""
+    def _act(self, action: Tensor) -> Tensor | None:
+        """Clip the action, turn it into joint targets, and run the physics under them.
+
+        Returns:
+            Whose readings do not arrive, (N, 1) bool; None where all do.
+        """
         self.previous_action.copy_(self.action)
         self.action.copy_(action.clamp(-self.action_clip, self.action_clip))
         self.target.copy_(torch.clamp(self.default_pose + self.action_scale * self.action, self.lower, self.upper))
         order = self.target - self.encoder_offset  # the servo regulates what its encoder reads
-        lost = None
+        unread = None
         if self._loses:
             lost = torch.rand(self.num_envs, 2, generator=self.generator, device=self.device) < self.loss
-            order = torch.where(lost[:, :1], self.ctrl.to(order.dtype), order)
+            order, unread = torch.where(lost[:, :1], self.ctrl.to(order.dtype), order), lost[:, 1:]
         self.ctrl.copy_(order)
-        self.actuation.advance(self.substeps, None if lost is None else lost[:, 1:])
+        self.actuation.advance(self.substeps, unread)
+        return unread
 
     def snapshot(self, rows: Rows = slice(None)) -> State:
         """The present state of some robots, by default all."""
@@ -338,7 +343,10 @@ class Env:
         sim.reset(mask)
         sim.assign(mask, targets, start)
         sim.update_model(mask)
-        sim.hold(mask, self.target - self.encoder_offset)
+        first = self.target - self.encoder_offset
+        sim.hold(mask, first)
+        if self._loses:  # what stands if the first order is lost
+            self.ctrl.copy_(torch.where(mask.unsqueeze(-1), first.to(self.ctrl.dtype), self.ctrl))
         sim.forward(mask)
         self.actuation.begin(mask)
 

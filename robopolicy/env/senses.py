@@ -7,7 +7,7 @@ from robopolicy.env.state import State
 from robopolicy.sim.simulation import Rows
 from robopolicy.task import Observation, Task
 
-NOISE = "noise"
+NOISE = "sensor noise"
 """Name of the noise among what an episode's beginning sets."""
 
 
@@ -53,11 +53,17 @@ class Senses:
         self._later, self._last = torch.cat(later), torch.cat(last)
         self._fresh = column == self._last
 
-    def draw_noise(self) -> None:
-        """Noise of new readings; that of earlier ones moves on with them."""
+    def draw_noise(self, unread: Tensor | None = None) -> None:
+        """Noise of new readings; that of earlier ones moves on with them.
+
+        Args:
+            unread: Who gets no new reading, so that the last one stands with its noise. Shape (N, 1) bool.
+        """
         if self.nominal:
             return
         new = torch.empty_like(self.noise).uniform_(-1, 1, generator=self.generator).mul_(self.width)
+        if unread is not None:
+            new = torch.where(unread, self.noise, new)
         if self.history:
             new = torch.where(self._fresh, new, self.noise[:, self._later])
         self.noise.copy_(new)

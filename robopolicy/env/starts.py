@@ -30,7 +30,7 @@ class Starts:
         clock: Control steps so far. Shape (1,).
 
     Attributes:
-        fields: What the randomizers change: names of model fields, ``encoder_offset``, ``imu_rotation``.
+        fields: What the randomizers change: names of model fields, and of the environment's own.
     """
 
     def __init__(

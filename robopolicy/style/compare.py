@@ -186,7 +186,7 @@ def transports(
     found = []
     for c in sets:
         styled = [s for s in subjects if s.styled and s.clips and s.clips.key == c.key]
-        off = [s for s in subjects if not s.styled]
+        off = list({s.folder: s for s in subjects if not s.styled}.values())  # a run of two styles counts once
         recipes = {s.recipe for s in styled}
         alike = [s for s in off if s.recipe in recipes]
         means = [_spread([costs[s.label, c.key] for s in side]) for side in (styled, alike or off)]

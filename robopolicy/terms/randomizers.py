@@ -18,8 +18,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import mujoco
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -153,7 +151,9 @@ def motor_strength(draft: Draft, scale: Range = (0.9, 1.1)) -> None:
 @randomizes("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
 def side_strength(draft: Draft, difference: Range = (-0.1, 0.1)) -> None:
     """Torque and its limit of the left motors so much more, as a share, and of the right ones so much less."""
-    factor = 1 + draft.uniform(*difference, 1, 1, nominal=0.0) * _sides(draft.robot, draft.generator.device)
+    factor = 1 + draft.uniform(*difference, 1, 1, nominal=0.0) * constant(
+        draft.robot.sides, draft.generator.device
+    ).unsqueeze(-1)
     for field in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
         draft.fields[field] *= factor
 
@@ -189,7 +189,10 @@ def gyro_bias(draft: Draft, limit: float = 0.05) -> None:
 
 @randomizes("loss")
 def packet_loss(draft: Draft, share: Range = (0.0, 0.1)) -> None:
-    """Share of the orders, and of the readings, that never arrive; the ones before them stand."""
+    """Share of the orders, and of the readings, that never arrive; the ones before them stand.
+
+    Where the gears have play, where the motor lies in it is told as of now.
+    """
     draft.fields["loss"] += draft.uniform(*share, 1, nominal=0.0)
 
 
@@ -245,15 +248,3 @@ def joint_damping(draft: Draft, added: Range = (0.0, 0.1)) -> None:
     """Viscous friction of every joint, as a share of its servo's velocity gain, added to what the model has."""
     kd = constant(tuple(float(gain) for gain in draft.robot.kd), draft.generator.device)
     draft.fields["dof_damping"][:, draft.dofs] += kd * draft.uniform(*added, len(kd), nominal=0.0)
-
-
-def _sides(robot: RobotModel, device: torch.device) -> Tensor:
-    """1 for joints that lie left of the base's middle in the default pose, -1 right of it, 0 in it. Shape (J, 1)."""
-    data = mujoco.MjData(robot.mj)
-    data.qpos[:] = robot.home_qpos
-    mujoco.mj_kinematics(robot.mj, data)
-    left = (data.xanchor[robot.mj.dof_jntid[robot.dof_adr]] - data.xpos[robot.base_body]) @ data.xmat[
-        robot.base_body
-    ].reshape(3, 3)[:, 1]
-    signs = tuple(float(np.sign(round(y, 3))) for y in left)
-    return constant(signs, device).unsqueeze(-1)

@@ -7,8 +7,8 @@ import torch
 from small_envs import actions, quiet
 
 from robopolicy.env.env import Env
-from robopolicy.task import randomize
-from robopolicy.terms import randomizers
+from robopolicy.task import observe, randomize
+from robopolicy.terms import observations, randomizers
 
 STEPS = 10
 
@@ -121,7 +121,7 @@ def test_late_sensors_tell_of_an_earlier_physics_step():
 def test_lost_orders_and_readings_leave_the_earlier_ones_standing():
     """Oracle: plain mj_step under the order that stood; a reading is of the latest moment, or the one read before."""
     chosen = {"loss": randomize(randomizers.packet_loss, share=(0.4, 0.4))}
-    env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 6, seed=3)
+    env = Env(quiet("go2_velocity", randomizers=chosen, terminations={}, joint_noise=0.1), 6, seed=3)
     env.reset(stagger=False)
     twins = [mujoco.MjData(env.robot.mj) for _ in range(6)]
     for i, data in enumerate(twins):
@@ -147,6 +147,15 @@ def test_lost_orders_and_readings_leave_the_earlier_ones_standing():
         standing, read = now.clone(), sensed.clone()
     assert 0.3 < lost_orders / 240 < 0.5
     assert 0.3 < lost_readings / 240 < 0.5
+
+
+def test_a_reading_that_stands_keeps_its_noise():
+    terms = {"joints": observe(observations.joint_position, noise=0.05), "gyro": observe(observations.angular_velocity)}
+    chosen = {"loss": randomize(randomizers.packet_loss, share=(1.0, 1.0))}
+    env = Env(quiet("go2_velocity", observations=terms, randomizers=chosen, terminations={}), 6)
+    first = env.reset(stagger=False)["actor"]
+    for move in actions(env, 5):
+        assert torch.equal(env.step(move).obs["actor"], first)
 
 
 def test_the_encoder_reads_half_the_play_too_much_under_load():

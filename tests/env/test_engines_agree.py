@@ -21,6 +21,7 @@ RANDOMIZERS = load_task("droid_walk").randomizers | {
     "late": randomize(randomizers.sensor_latency, steps=(0, 4)),
     "play": randomize(randomizers.backlash),
     "bias": randomize(randomizers.gyro_bias),
+    "loss": randomize(randomizers.packet_loss, share=(1.0, 1.0)),
     "sides": randomize(randomizers.side_strength),
     "damping": randomize(randomizers.joint_damping, added=(0.2, 0.5)),
 }

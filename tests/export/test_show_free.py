@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,25 @@ def test_an_ear_that_somebody_flicks_or_bends_is_no_fault(rig: Rig):
     rig.run()
     rig.robot.joint_pos[2], rig.robot.joint_vel[3] = 2.5, -90.0
     assert rig.tick().state == State.RUN
+
+
+def test_one_found_out_of_its_range_comes_back_at_its_rate(path: Path):
+    rig = Rig(path, found=(2.5, -1.0))
+    rig.tick("ready")
+    rig.ticks(1.5)
+    ways = np.array([[2.5, -1.0], *(order.target[2:] for order in rig.robot.orders)])
+    assert np.abs(np.diff(ways, axis=0)).max(axis=0) == pytest.approx([2.0 * PERIOD, 5.0 * PERIOD])
+    assert ways[-1] == pytest.approx([0.5, -0.6])
+
+
+def test_a_flicked_ear_is_asked_for_no_more_torque_than_allowed(path: Path):
+    rig = Rig(path, REST)
+    rig.machine.safety.limits = replace(rig.machine.safety.limits, overdrive=1.5)
+    rig.run()
+    rig.robot.joint_pos[2], rig.robot.joint_vel[2] = 2.5, 0.0
+    target = rig.tick().target[2]
+    assert 2.0 * abs(target - 2.5) <= 1.5 * 0.5 + 1e-9
+    assert 2.5 - target <= 2.0 * PERIOD + 1e-9
 
 
 def test_without_commands_only_the_background_plays(rig: Rig):

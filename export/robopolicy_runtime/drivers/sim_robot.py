@@ -236,7 +236,8 @@ def main(arguments: list[str] | None = None) -> int:
         show = ShowFile.open(options.file) if options.file.endswith(".toml") else None
         file = PolicyFile.open(options.file) if show is None else show.parts[show.start].policy
         if options.save_mjcf:
-            options.save_mjcf.write_text(file.mjcf)
+            with options.save_mjcf.open("x") as saved:  # somebody may have put ears on it
+                saved.write(file.mjcf)
             return 0
         body = None if show is None else show.body
         robot = SimRobot(file, options.port, options.crane, body=body, mjcf=options.mjcf)
