@@ -151,9 +151,8 @@ def motor_strength(draft: Draft, scale: Range = (0.9, 1.1)) -> None:
 @randomizes("actuator_gainprm", "actuator_biasprm", "actuator_forcerange")
 def side_strength(draft: Draft, difference: Range = (-0.1, 0.1)) -> None:
     """Torque and its limit of the left motors so much more, as a share, and of the right ones so much less."""
-    factor = 1 + draft.uniform(*difference, 1, 1, nominal=0.0) * constant(
-        draft.robot.sides, draft.generator.device
-    ).unsqueeze(-1)
+    sides = constant(draft.robot.sides, draft.generator.device).unsqueeze(-1)
+    factor = 1 + draft.uniform(*difference, 1, 1, nominal=0.0) * sides
     for field in ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange"):
         draft.fields[field] *= factor
 
