@@ -15,6 +15,9 @@ GROUND = 5.0
 SOLE_RATIO = 1.5
 """Length of a human sole over the distance from ankle to toe joint: heel and toes go beyond them."""
 
+STEEP = 0.5
+"""A foot whose toe is less far ahead than this share of its distance from the ankle points up or down."""
+
 
 def landmarks_of(motion: SkeletonMotion, mapping: Mapping) -> Landmarks:
     """Landmarks of a skeleton: a dog's if it has the points of :data:`DOG`, else a human's.
@@ -65,6 +68,7 @@ def _human(motion: SkeletonMotion, joints: dict[str, int]) -> Landmarks:
         chest=None if chest is None else continuous(chest),
         head=None if head is None else continuous(head),
         arms=arms,
+        loop=motion.loop,
         source=motion.source,
     )
 
@@ -74,10 +78,11 @@ def _feet(ankle: np.ndarray, toe: np.ndarray) -> tuple[np.ndarray, np.ndarray, f
     ground."""
     reach = toe - ankle
     flat = _length(reach[..., :2])
-    angle = np.arctan2(-reach[..., 2], flat)  # positive toe down
+    yaw = np.stack([_foot_yaw(reach[:, f]) for f in range(2)], axis=1)
+    ahead = reach[..., 0] * np.cos(yaw) + reach[..., 1] * np.sin(yaw)
+    angle = np.arctan2(-reach[..., 2], ahead)  # positive toe down
     low = ankle[..., 2] <= np.percentile(ankle[..., 2], 30, axis=0)
     level = np.array([np.median(angle[low[:, f], f]) for f in range(2)])
-    yaw = np.unwrap(np.arctan2(reach[..., 1], reach[..., 0]), axis=0)
     soles = continuous(quat_from_euler(0.0, angle - level, yaw))
     length = SOLE_RATIO * float(np.median(flat[low]))
     middle = 0.5 * (ankle + toe)
@@ -86,6 +91,16 @@ def _feet(ankle: np.ndarray, toe: np.ndarray) -> tuple[np.ndarray, np.ndarray, f
     lowest = np.percentile(middle[..., 2], GROUND, axis=0)
     middle[..., 2] -= np.minimum(lowest, lowest.min() + 0.05)
     return middle, soles, length, ground
+
+
+def _foot_yaw(reach: np.ndarray) -> np.ndarray:
+    """Heading of a foot [rad] from ankle to toe, (K, 3). Where it points up or down it has none, or the opposite one
+    beyond the vertical: there it is between those before and after."""
+    yaw = np.arctan2(reach[:, 1], reach[:, 0])
+    told = np.flatnonzero(_length(reach[:, :2]) >= STEEP * _length(reach))
+    if not len(told):
+        return np.unwrap(yaw)
+    return np.interp(np.arange(len(yaw)), told, np.unwrap(yaw[told]))
 
 
 def _dog(motion: SkeletonMotion) -> Landmarks:
@@ -121,6 +136,7 @@ def _dog(motion: SkeletonMotion) -> Landmarks:
         soles=None,
         sole=0.0,
         neutral=neutral,
+        loop=motion.loop,
         source=motion.source,
     )
 

@@ -29,6 +29,8 @@ SEAM_RATIO = 3.0
 """How many median steps the seam of a loop may be."""
 RATES = (1.0, 10_000.0)
 """Least and most frames per second that anyone may mean."""
+OPEN = "is called a loop, but its last frame does not lead to its first: read as an open clip"
+"""What is told of a loop that is none."""
 FEWEST = 4
 """Frames that a motion needs."""
 
@@ -204,14 +206,14 @@ def _order(path: Path, recording: Recording, quat: np.ndarray, angles: np.ndarra
     return recording.order
 
 
-def unit(path: Path, quat: np.ndarray) -> np.ndarray:
+def unit(path: Path, quat: np.ndarray, tolerance: float = NORM_TOLERANCE) -> np.ndarray:
     """Unit quaternions without sign flips. Shape (K, 4).
 
     Raises:
-        UserError: One is not of unit length.
+        UserError: The length of one differs from 1 by more than ``tolerance``.
     """
     norm = np.linalg.norm(quat, axis=1)
-    bad = np.flatnonzero(~(np.abs(norm - 1) <= NORM_TOLERANCE))
+    bad = np.flatnonzero(~(np.abs(norm - 1) <= tolerance))
     if len(bad):
         raise UserError(f"{path}: the base has no unit quaternion in frame {bad[0]}: norm {norm[bad[0]]:.4g}")
     quat = quat / norm[:, None]
@@ -240,7 +242,7 @@ def _loop(path: Path, qpos: np.ndarray) -> tuple[bool, np.ndarray]:
         qpos = qpos[:-1]
     if closes(qpos):
         return True, qpos
-    note(path, "is called a loop, but its last frame does not lead to its first: read as an open clip")
+    note(path, OPEN)
     return False, qpos
 
 

@@ -22,6 +22,7 @@ class SkeletonMotion:
             file has bare points. Length N or 0.
         positions: World [m]. Shape (K, N, 3).
         rotations: World quaternions wxyz, or None where the file has bare points. Shape (K, N, 4).
+        loop: The motion goes on from its last frame to its first.
         source: Where it comes from, for people.
     """
 
@@ -31,6 +32,7 @@ class SkeletonMotion:
     parents: tuple[int, ...]
     positions: np.ndarray
     rotations: np.ndarray | None = None
+    loop: bool = False
     source: str = ""
 
     def __len__(self) -> int:

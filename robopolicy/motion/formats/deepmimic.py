@@ -3,12 +3,14 @@
 ``Loop`` ("wrap" or "none") and ``Frames``: the frame's duration [s], base position 3 [m], base quaternion **wxyz**,
 then the joints: an angle [rad] for a hinge, a quaternion for a ball joint. Joints have no names.
 
-Read are files whose joints are all hinges, one for each of the robot's, in the order of its MJCF. DeepMimic's own
-characters (``humanoid3d``, ``dog3d``) have ball joints and limbs of their own; to copy their angles would be wrong,
-and they are refused with that reason. Up is y in DeepMimic and z here: the file's base height tells which it is. Every
-frame has its own duration; where they differ, the motion is resampled to the usual one.
+Motions of DeepMimic's own characters (``humanoid3d``, ``dog3d``), known by their ball joints, are retargeted: theirs
+are other limbs than the robot's. Other files must have hinges only, one for each of the robot's, in the order of its
+MJCF. Up is y in DeepMimic and z here: of a robot's motion the base's height tells which it is. Every frame has its own
+duration; where they differ, the motion is resampled to the usual one. The last frame of a "wrap" lasts no time: it is
+the first one of the next round.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +19,18 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.arrays import numbers, starts_with
-from robopolicy.motion.clip import Clip
+from robopolicy.motion.characters import CHARACTERS, Character
+from robopolicy.motion.clip import Clip, velocities
 from robopolicy.motion.pose import quat_conj, quat_exp, quat_mul, quat_slerp
 from robopolicy.motion.quat_order import ORDERS, upright
 from robopolicy.motion.recording import (
     AS_WRITTEN,
+    FEWEST,
+    OPEN,
     SETTLED,
     Options,
     Recording,
+    closes,
     note,
     robot_joints,
     to_clip,
@@ -35,8 +41,9 @@ if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
 LAYOUT = "JSON text with Loop and Frames of duration, position 3, quaternion (wxyz), joints (DeepMimic)"
-CHARACTERS = {44: "humanoid3d"}
-"""DeepMimic's own, by the columns of a frame."""
+ROUGH = 0.25
+"""By how much the length of a character's quaternions may differ from 1: up to 0.17 in DeepMimic's files, which divides
+by it as it reads them."""
 EVEN = 1e-3
 """Durations that differ by less than this share are one."""
 
@@ -63,21 +70,23 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     """
     data = _parse(path)
     frames = numbers(path, data, "Frames")
-    joints, ours = frames.shape[1] - 8, len(model.joint_names)
-    if joints != ours:
-        what = CHARACTERS.get(frames.shape[1], "one of DeepMimic's own characters")
-        raise UserError(
-            f"{path}: frames have {frames.shape[1]} columns; robot {model.robot.name!r} needs {8 + ours} (duration, "
-            f"base 7, {ours} hinges). If it is {what}, it has ball joints and other limbs: its angles are no robot's, "
-            "the motion must be retargeted"
-        )
     if data["Loop"] not in ("wrap", "none"):
         raise UserError(f'{path}: Loop is {data["Loop"]!r}; it must be "wrap" or "none"')
+    character = _character(frames)
+    if character is not None:
+        return _retargeted(path, data, frames, character, model, options)
+    joints, ours = frames.shape[1] - 8, len(model.joint_names)
+    if joints != ours:
+        known = ", ".join(f"{c.name} of {8 + c.columns}" for c in CHARACTERS)
+        raise UserError(
+            f"{path}: frames have {frames.shape[1]} columns; robot {model.robot.name!r} needs {8 + ours} (duration, "
+            f"base 7, {ours} hinges); DeepMimic's own characters are {known}, with unit quaternions for ball joints"
+        )
     position, quat = _z_up(path, frames[:, 1:4], frames[:, 4:8][:, ORDERS[options.quat or "wxyz"]], model)
     fps, times = _rate(path, frames[:, 0], options)
     rows = np.concatenate([position, unit(path, quat), frames[:, 8:]], axis=1)
     if times is not None:
-        rows = _resample(rows, times, 1.0 / fps)
+        rows = _resample(rows, times, 1.0 / fps, [3])
     recording = Recording(
         layout="deepmimic",
         fps=fps,
@@ -89,6 +98,42 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
         loop=data["Loop"] == "wrap",
     )
     return to_clip(path, recording, model, options)
+
+
+def _character(frames: np.ndarray) -> Character | None:
+    """DeepMimic's own character that the frames are of, or None."""
+    for character in CHARACTERS:
+        if frames.shape[1] == 8 + character.columns:
+            norms = [np.linalg.norm(frames[:, 8 + c : 12 + c], axis=1) for c in character.balls]
+            if np.abs(np.array(norms) - 1).max() <= ROUGH:
+                return character
+    return None
+
+
+def _retargeted(
+    path: Path, data: Any, frames: np.ndarray, character: Character, model: "RobotModel", options: Options
+) -> Clip:
+    """A character's motion on the robot, its feet as they come: not locked."""
+    from robopolicy.motion.retarget import retarget
+
+    note(
+        path, f"its {frames.shape[1]} columns with {len(character.balls)} ball joints are DeepMimic's {character.name}"
+    )
+    fps, times = _rate(path, frames[:, 0], options)
+    wrap = data["Loop"] == "wrap"
+    rows, quats = frames[:, 1:].copy(), [3, *(7 + c for c in character.balls)]
+    for c in quats:
+        rows[:, c : c + 4] = unit(path, rows[:, c : c + 4][:, ORDERS[options.quat or "wxyz"]], ROUGH)
+    if times is not None:
+        rows = _resample(rows, times, 1.0 / fps, quats)
+    loop = wrap and len(rows) > FEWEST
+    rows = rows[:-1] if loop else rows
+    source = f"imported from {path.name} (DeepMimic's {character.name})"
+    clip = retarget(character.skeleton(path.stem, fps, rows[:, :7], rows[:, 7:], loop, source), model)
+    if loop and not closes(clip.qpos):
+        note(path, OPEN)
+        return dataclasses.replace(clip, loop=False, qvel=velocities(clip.qpos, fps, None))
+    return clip
 
 
 def _parse(path: Path) -> Any:
@@ -139,11 +184,12 @@ def _rate(path: Path, durations: np.ndarray, options: Options) -> tuple[float, n
     return 1.0 / usual, np.concatenate([[0.0], np.cumsum(steps)])
 
 
-def _resample(rows: np.ndarray, times: np.ndarray, dt: float) -> np.ndarray:
-    """Rows (K, 7 + J) at ``times`` [s] as rows a step ``dt`` [s] apart: linear, and spherical for the quaternion."""
+def _resample(rows: np.ndarray, times: np.ndarray, dt: float, quats: list[int]) -> np.ndarray:
+    """Rows (K, C) at ``times`` [s] as rows a step ``dt`` [s] apart: linear, spherical for quaternions at ``quats``."""
     wanted = np.arange(int(np.floor(times[-1] / dt + 1e-6)) + 1) * dt
     k = np.clip(np.searchsorted(times, wanted, side="right") - 1, 0, len(times) - 2)
     t = np.clip((wanted - times[k]) / (times[k + 1] - times[k]), 0.0, 1.0)
     out = rows[k] + t[:, None] * (rows[k + 1] - rows[k])
-    out[:, 3:7] = quat_slerp(rows[k, 3:7], rows[k + 1, 3:7], t)
+    for c in quats:
+        out[:, c : c + 4] = quat_slerp(rows[k, c : c + 4], rows[k + 1, c : c + 4], t)
     return out
