@@ -124,8 +124,8 @@ def retarget_file(
     """
     from robopolicy.motion.check import check
     from robopolicy.motion.footlock import lock_feet_report
-    from robopolicy.motion.retarget import to_robot
-    from robopolicy.motion.robot_body import RobotBody
+    from robopolicy.motion.retarget.robot_body import RobotBody
+    from robopolicy.motion.retarget.solve import to_robot
 
     mover, model = _compile(source), _compile(robot)
     with warnings.catch_warnings(record=True) as caught:

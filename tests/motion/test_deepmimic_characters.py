@@ -9,9 +9,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from robopolicy.motion import formats
-from robopolicy.motion.anatomy import _foot_yaw
-from robopolicy.motion.characters import BALL, CHARACTERS, FIXED, HINGE, Character
 from robopolicy.motion.recording import Options
+from robopolicy.motion.retarget.anatomy import _foot_yaw
+from robopolicy.motion.retarget.characters import BALL, CHARACTERS, FIXED, HINGE, Character
 
 pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.recording.ImportNote")
 HUMAN, DOG = CHARACTERS

@@ -15,10 +15,10 @@ from robopolicy.errors import UserError
 from robopolicy.motion import formats
 from robopolicy.motion.clip import Clip, load_clips
 from robopolicy.motion.footlock import lock_feet
-from robopolicy.motion.landmarks import from_axes, mean_rotation
 from robopolicy.motion.pose import heading, quat_rotate
-from robopolicy.motion.retarget import retarget, retarget_clip
-from robopolicy.motion.roles import Mapping, find_bodies, find_joints
+from robopolicy.motion.retarget.landmarks import from_axes, mean_rotation
+from robopolicy.motion.retarget.roles import Mapping, find_bodies, find_joints
+from robopolicy.motion.retarget.solve import retarget, retarget_clip
 from robopolicy.robot import RobotModel, load_robot
 
 pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.recording.ImportNote")

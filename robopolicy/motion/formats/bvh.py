@@ -20,7 +20,7 @@ from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.pose import quat_exp, quat_mul, quat_rotate
 from robopolicy.motion.recording import AS_WRITTEN, ImportNote, Options
-from robopolicy.motion.skeleton import SkeletonMotion, forward
+from robopolicy.motion.retarget.skeleton import SkeletonMotion, forward
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -65,7 +65,7 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
         UserError: The file is broken (the message has the line), its joints or the robot cannot be matched, or an
             option is not for this layout.
     """
-    from robopolicy.motion.retarget import retarget
+    from robopolicy.motion.retarget.solve import retarget
 
     if options.quat or options.units:
         raise UserError(f"{path}: --quat and --units are not for BVH, which has degrees only")

@@ -19,7 +19,6 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.arrays import numbers, starts_with
-from robopolicy.motion.characters import CHARACTERS, Character
 from robopolicy.motion.clip import Clip, velocities
 from robopolicy.motion.pose import quat_conj, quat_exp, quat_mul, quat_slerp
 from robopolicy.motion.quat_order import ORDERS, upright
@@ -36,6 +35,7 @@ from robopolicy.motion.recording import (
     to_clip,
     unit,
 )
+from robopolicy.motion.retarget.characters import CHARACTERS, Character
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -114,7 +114,7 @@ def _retargeted(
     path: Path, data: Any, frames: np.ndarray, character: Character, model: "RobotModel", options: Options
 ) -> Clip:
     """A character's motion on the robot, its feet as they come: not locked."""
-    from robopolicy.motion.retarget import retarget
+    from robopolicy.motion.retarget.solve import retarget
 
     note(
         path, f"its {frames.shape[1]} columns with {len(character.balls)} ball joints are DeepMimic's {character.name}"

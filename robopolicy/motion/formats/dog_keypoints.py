@@ -15,7 +15,7 @@ from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.pose import quat_rotate
 from robopolicy.motion.recording import AS_WRITTEN, Options, note
-from robopolicy.motion.skeleton import SkeletonMotion
+from robopolicy.motion.retarget.skeleton import SkeletonMotion
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -51,7 +51,7 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     Raises:
         UserError: The file is broken, or the robot has no four feet.
     """
-    from robopolicy.motion.retarget import retarget
+    from robopolicy.motion.retarget.solve import retarget
 
     if options.quat or options.units:
         raise UserError(f"{path}: --quat and --units are not for dog keypoints, which has points only")

@@ -8,17 +8,17 @@ import numpy as np
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.feet import Feet, full_qpos
-from robopolicy.motion.landmarks import LEGS, Landmarks
 from robopolicy.motion.legs import Leg
 from robopolicy.motion.pose import continuous, quat_conj, quat_mul, quat_rotate
-from robopolicy.motion.roles import Mapping, find_bodies
+from robopolicy.motion.retarget.landmarks import LEGS, Landmarks
+from robopolicy.motion.retarget.roles import Mapping, find_bodies
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
 
 class RobotBody:
-    """A robot's landmarks, F feet in the order of :data:`~robopolicy.motion.landmarks.LEGS`.
+    """A robot's landmarks, F feet in the order of :data:`~robopolicy.motion.retarget.landmarks.LEGS`.
 
     Attributes:
         model: The robot.

@@ -17,14 +17,14 @@ from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip, estimate_cycle, velocities
 from robopolicy.motion.footlock import lock_feet
 from robopolicy.motion.ik import SOLVER
-from robopolicy.motion.landmarks import Landmarks
 from robopolicy.motion.pose import heading, quat_conj, quat_exp, quat_log, quat_mul, quat_rotate, rotate2
 from robopolicy.motion.recording import ImportNote
-from robopolicy.motion.robot_body import RobotBody
-from robopolicy.motion.roles import Mapping
+from robopolicy.motion.retarget.landmarks import Landmarks
+from robopolicy.motion.retarget.robot_body import RobotBody
+from robopolicy.motion.retarget.roles import Mapping
 
 if TYPE_CHECKING:
-    from robopolicy.motion.skeleton import SkeletonMotion
+    from robopolicy.motion.retarget.skeleton import SkeletonMotion
     from robopolicy.robot import RobotModel
 
 COSTS = {"base": (3.0, 2.0), "foot": (10.0, 0.5), "knee": (0.3, 0.0), "chest": (0.0, 1.0), "head": (0.0, 1.0)}
@@ -52,7 +52,7 @@ def retarget(motion: "SkeletonMotion", model: "RobotModel", mapping: Mapping | N
     Raises:
         UserError: Joints that are needed are not found, or one has two legs and the other four.
     """
-    from robopolicy.motion.anatomy import landmarks_of
+    from robopolicy.motion.retarget.anatomy import landmarks_of
 
     mapping = mapping or Mapping.of_robot(model)
     landmarks = landmarks_of(motion, mapping)

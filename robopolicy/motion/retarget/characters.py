@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robopolicy.motion.pose import quat_exp, quat_mul, quat_rotate
-from robopolicy.motion.skeleton import SkeletonMotion, forward
+from robopolicy.motion.retarget.skeleton import SkeletonMotion, forward
 
 BALL, HINGE, FIXED = 4, 1, 0
 """Numbers of a joint in a frame: a quaternion, an angle about z [rad], or none."""

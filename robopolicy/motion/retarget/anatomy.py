@@ -3,10 +3,10 @@
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.landmarks import Landmarks, facing, frame, lean, pitched
 from robopolicy.motion.pose import continuous, heading, quat_conj, quat_from_euler, quat_rotate
-from robopolicy.motion.roles import Mapping, find_joints
-from robopolicy.motion.skeleton import SkeletonMotion
+from robopolicy.motion.retarget.landmarks import Landmarks, facing, frame, lean, pitched
+from robopolicy.motion.retarget.roles import Mapping, find_joints
+from robopolicy.motion.retarget.skeleton import SkeletonMotion
 
 DOG = ("pelvis", "neck", "fl_hip", "fr_hip", "rl_hip", "rr_hip", "fl_toe", "fr_toe", "rl_toe", "rr_toe")
 """Points that a quadruped's file must have; ``fl_hip`` is the left shoulder."""
