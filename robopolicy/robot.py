@@ -37,8 +37,9 @@ class Robot:
         servos: Motors; every hinge joint must match exactly one. Empty: taken from the MJCF's position actuators.
         feet: Names of the sites at the soles' centres (or the centres of ball feet).
         imu: Name of the site of the inertial unit.
-        home: Standing pose, by joint name [rad], for an MJCF without a keyframe called ``home``.
-        home_height: Height of the base in that pose [m].
+        home: Standing pose, by joint name [rad], instead of the MJCF's keyframe called ``home``; joints that it leaves
+            out are at 0.
+        home_height: Height of the base in that pose, or in the keyframe's [m].
         base_site: If true, an ``imu`` site is added at the base's origin where the MJCF has none.
         foot_sites: Site name to (body name, position in it [m]), added where the MJCF has none.
     """
@@ -328,7 +329,10 @@ def _home(robot: Robot, mj: mujoco.MjModel, names: tuple[str, ...], qpos_adr: np
             if joint not in names:
                 raise unknown("joint", joint, names, f"home of robot {robot.name!r}")
         qpos = mj.qpos0.copy()
-        qpos[qpos_adr] = [robot.home.get(n, 0.0) for n in names]
+        if robot.home or "home" not in keys:
+            qpos[qpos_adr] = [robot.home.get(n, 0.0) for n in names]
+        else:
+            qpos = mj.key("home").qpos.copy()
         if robot.home_height is not None:
             qpos[2] = robot.home_height
         return qpos

@@ -349,6 +349,15 @@ ACTUATED = TOY.replace(
 ).replace('axis="0 1 0"', 'axis="0 1 0" damping=".3" armature=".02" frictionloss=".1"')
 
 
+def test_a_height_changes_the_keyframes_and_a_pose_replaces_it(tmp_path: Path):
+    def home(**given: Any) -> np.ndarray:
+        return toy(tmp_path, ACTUATED, **given).compile().home_qpos[[2, 7]]
+
+    np.testing.assert_allclose(home(home_height=None), [0.4, 0.2])
+    np.testing.assert_allclose(home(home_height=0.45), [0.45, 0.2])
+    np.testing.assert_allclose(home(home={"knee": 0.1}, home_height=0.45), [0.45, 0.1])
+
+
 def test_a_bare_mjcf_brings_its_own_servos_feet_imu_and_home(tmp_path: Path):
     toy(tmp_path, ACTUATED)
     model = load_robot(str(tmp_path / "toy.xml")).compile()
