@@ -70,10 +70,10 @@ class Randomizer:
     params: dict[str, Any] = field(default_factory=dict)
     """Arguments of the function."""
 
-    @property
-    def max_delay(self) -> int:
-        """The most physics steps by which it may delay an action."""
-        if "actuator_delay" not in self.function.fields:
+    def most_steps(self, field: str) -> int:
+        """The most physics steps by which it delays, if it changes that field (``actuator_delay``: an action,
+        ``sensor_delay``: the readings); else 0."""
+        if field not in self.function.fields:
             return 0
         return int(self.params.get("steps", inspect.signature(self.function).parameters["steps"].default)[1])
 
@@ -194,6 +194,13 @@ class Task:
         substeps = self.control_dt / self.timestep
         if abs(substeps - round(substeps)) > 1e-6 or substeps < 1:
             raise UserError(f"control_dt {self.control_dt} s is not a multiple of timestep {self.timestep} s")
+        for name, randomizer in self.randomizers.items():
+            late = randomizer.most_steps("sensor_delay")
+            if late > round(substeps):
+                raise UserError(
+                    f"randomizers.{name}: sensors late by up to {late} physics steps; at most a control period, "
+                    f"{round(substeps)} steps (control_dt {self.control_dt} s, timestep {self.timestep} s)"
+                )
         if self.num_envs < 1:
             raise UserError(f"num_envs is {self.num_envs}; it must be at least 1")
         if not 0 <= self.prior.weight <= 1:

@@ -1,20 +1,40 @@
-"""Where commands and requests come from: a script, UDP, a keyboard, a gamepad."""
+"""Where commands and requests come from: a script or UDP; ``devices`` has the keyboard and the gamepad."""
 
 import json
 import math
-import os
-import select
 import socket
-import struct
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, Protocol
 
 from robopolicy_runtime.contract import Command
-from robopolicy_runtime.errors import ContractError
+from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.machine import REQUESTS, Wish
+
+GIVE_WAY = ("stop", "limp", "off")
+"""Requests after which nothing drives any more."""
+MOST_DATAGRAMS = 512
+"""That are read in one control period; the rest is read in the next one."""
+
+
+class Requests:
+    """Requests that came faster than one a control period, in their order. One that lets the robot give way is next,
+    and forgets those before it."""
+
+    def __init__(self) -> None:
+        self._waiting: list[str] = []
+
+    def add(self, request: str | None) -> None:
+        """Note a request; the same one again, before it was answered, is one."""
+        if request in GIVE_WAY:
+            self._waiting.clear()
+        if request is not None and self._waiting[-1:] != [request]:
+            self._waiting.append(request)
+
+    def next(self) -> str | None:
+        """The one whose turn it is."""
+        return self._waiting.pop(0) if self._waiting else None
 
 
 class Source(Protocol):
@@ -103,6 +123,8 @@ class Script:
 class Udp:
     """JSON datagrams on this machine: ``{"vx": 0.3, "request": "run"}``; what is left out keeps its value.
 
+    A datagram with a mistake counts as none, but for a request to stop, which is always obeyed.
+
     Args:
         port: UDP port on 127.0.0.1; 0 takes a free one, see ``port``.
         command: The policy's channels.
@@ -118,11 +140,11 @@ class Udp:
         self,
         port: int,
         command: Command,
-        report: Callable[[str], None] = print,
+        report: Callable[[str], None] = say,
         clock: Callable[[], float] = time.monotonic,
         requests: Sequence[str] = REQUESTS,
     ) -> None:
-        self._command, self._report, self._clock, self._requests = command, report, clock, requests
+        self._known, self._report, self._clock = (command, "UDP command", requests), report, clock
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             self._socket.bind(("127.0.0.1", port))
@@ -132,160 +154,36 @@ class Udp:
         self.port: int = self._socket.getsockname()[1]
         self._values: dict[str, float] = {}
         self._latest: float | None = None
+        self._asked = Requests()
 
     def poll(self) -> Wish:
-        request = None
-        while request is None:
+        for _ in range(MOST_DATAGRAMS):
             try:
                 data = self._socket.recv(65536)
             except BlockingIOError:
                 break
             try:
-                told = json.loads(data)
-                words = str(told.pop("request", "")).split()
-                words += [f"{k}={v}" for k, v in told.items()]
-                values, request = _words(words, self._command, "UDP command", self._requests)
+                self._obey(json.loads(data))
             except ContractError as error:
                 self._report(str(error))
-                continue
-            except (ValueError, AttributeError, TypeError):
+            except (ValueError, AttributeError, TypeError, RecursionError):
                 self._report(f"UDP command is not a JSON object: {data[:60]!r}")
-                continue
-            self._values |= values
-            self._latest = self._clock()
         age = 0.0 if self._latest is None else self._clock() - self._latest
-        return Wish(dict(self._values), request, age)
+        return Wish(dict(self._values), self._asked.next(), age)
+
+    def _obey(self, told: dict[str, Any]) -> None:
+        request = told.pop("request", None)
+        if request in GIVE_WAY:  # whatever else the datagram says
+            self._asked.add(request)
+            request = None
+        asked = [] if request is None else str(request).split()
+        values, request = _words([*asked, *(f"{k}={v}" for k, v in told.items())], *self._known)
+        self._asked.add(request)
+        self._values |= values
+        self._latest = self._clock()
 
     def close(self) -> None:
         self._socket.close()
-
-
-KEYS = {
-    "\x1b[A": ("vx", 1),
-    "\x1b[B": ("vx", -1),
-    "\x1b[D": ("wz", 1),
-    "\x1b[C": ("wz", -1),
-    "a": ("vy", 1),
-    "d": ("vy", -1),
-}
-"""Key to the channel that it changes, and the direction."""
-REQUEST_KEYS = {"1": "ready", "2": "run", "0": "off", "s": "stop", "l": "limp", "\x1b": "stop"}
-_HELP = "keys: 1 ready, 2 run, arrows and a/d drive, space stands, s stop, l limp, 0 off, q quit"
-
-
-class Keyboard:
-    """The terminal that the runtime was started in. A command stays until another key changes it.
-
-    Args:
-        command: The policy's channels.
-        report: Gets a line with the keys.
-        keys: More keys, each with its request.
-
-    Attributes:
-        quit: Whether q was pressed.
-
-    Raises:
-        ContractError: Standard input is no terminal.
-    """
-
-    def __init__(
-        self, command: Command, report: Callable[[str], None] = print, keys: Mapping[str, str] | None = None
-    ) -> None:
-        if not sys.stdin.isatty():
-            raise ContractError("commands by keyboard: standard input is no terminal; use --commands udp or a script")
-        import termios
-        import tty
-
-        self._command, self._values, self.quit = command, dict.fromkeys(command.names[:3], 0.0), False
-        self._requests = REQUEST_KEYS | dict(keys or {})
-        self._file = sys.stdin.fileno()
-        self._termios, self._before = termios, termios.tcgetattr(self._file)
-        tty.setcbreak(self._file)
-        report(", ".join((_HELP, *(f"{key} {request}" for key, request in (keys or {}).items()))))
-
-    def poll(self) -> Wish:
-        request = None
-        while request is None and select.select([self._file], [], [], 0)[0]:
-            key = os.read(self._file, 3).decode(errors="replace")
-            if key == "q":
-                self.quit, request = True, "stop"
-            elif key == " ":
-                self._values = {}
-            elif key in self._requests:
-                request = self._requests[key]
-            elif key in KEYS and KEYS[key][0] in self._command.names:
-                name, sign = KEYS[key]
-                i = self._command.names.index(name)
-                step = (self._command.upper[i] - self._command.lower[i]) / 8
-                value = self._values.get(name, 0.0) + sign * step
-                self._values[name] = min(max(value, self._command.lower[i]), self._command.upper[i])
-        return Wish(dict(self._values), request)
-
-    def close(self) -> None:
-        self._termios.tcsetattr(self._file, self._termios.TCSADRAIN, self._before)
-
-
-class Gamepad:
-    """A gamepad on Linux: left stick forward and sideways, right stick turns; buttons A run, B stop, X ready, Y limp.
-
-    Args:
-        command: The policy's channels.
-        device: The joystick device.
-        clock: [s].
-        axes: What each axis drives, and in which direction, in place of the sticks above.
-        buttons: Requests of buttons, beside or in place of those above.
-
-    Raises:
-        ContractError: There is none.
-    """
-
-    _AXES: ClassVar = {1: (("vx", -1),), 0: (("vy", -1),), 3: (("wz", -1),)}
-    _BUTTONS: ClassVar = {0: "run", 1: "stop", 2: "ready", 3: "limp"}
-
-    def __init__(
-        self,
-        command: Command,
-        device: str = "/dev/input/js0",
-        clock: Callable[[], float] = time.monotonic,
-        axes: Mapping[int, Sequence[tuple[str, int]]] | None = None,
-        buttons: Mapping[int, str] | None = None,
-    ) -> None:
-        self._axes, self._buttons = axes or self._AXES, self._BUTTONS | dict(buttons or {})
-        try:
-            self._file = os.open(device, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError as error:
-            raise ContractError(f"gamepad {device}: {error.strerror}") from None
-        self._command, self._clock, self._values, self._gone = command, clock, {}, None
-
-    def poll(self) -> Wish:
-        request = None
-        while request is None:
-            try:
-                event = os.read(self._file, 8)  # struct js_event: time u32, value s16, type u8, number u8
-            except BlockingIOError:
-                break
-            except OSError:  # pulled out: from here on the command grows old
-                self._gone = self._clock() if self._gone is None else self._gone
-                break
-            if len(event) < 8:
-                break
-            _, value, kind, number = struct.unpack("<IhBB", event)
-            if kind & 0x7F == 2 and number in self._axes:
-                self._steer(number, value / 32767)
-            elif kind == 1 and value and number in self._buttons:
-                request = self._buttons[number]
-        age = 0.0 if self._gone is None else self._clock() - self._gone
-        return Wish(dict(self._values), request, age)
-
-    def _steer(self, axis: int, stick: float) -> None:
-        for name, sign in self._axes[axis]:
-            if name in self._command.names:
-                i = self._command.names.index(name)
-                value = sign * stick if abs(stick) > 0.08 else 0.0  # sticks do not come back quite to the middle
-                self._values[name] = value * (self._command.upper[i] if value > 0 else -self._command.lower[i])
-
-    def close(self) -> None:
-        os.close(self._file)
 
 
 def _words(

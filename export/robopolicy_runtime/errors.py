@@ -1,4 +1,6 @@
-"""The one exception of the runtime."""
+"""The one exception of the runtime, and what it says to people."""
+
+import contextlib
 
 
 class ContractError(Exception):
@@ -6,3 +8,9 @@ class ContractError(Exception):
 
     The message is one line: what was given, where, and what was expected.
     """
+
+
+def say(line: str) -> None:
+    """Print a line. A terminal that is gone is no reason to let a robot fall: then nobody reads it."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, flush=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robopolicy_runtime.driver import DriverError, Reading
-from robopolicy_runtime.errors import ContractError
+from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.policy import Controller
 from robopolicy_runtime.safety import FaultError, Safety
 
@@ -102,7 +102,7 @@ class Machine:
         deadman_s: float = 0.5,
         near_rad: float = 0.35,
         clock: Callable[[], float] = time.monotonic,
-        report: Callable[[str], None] = print,
+        report: Callable[[str], None] = say,
     ) -> None:
         self._show = None if isinstance(controller, Controller) else controller
         self._controller, self.safety = controller, safety
@@ -152,6 +152,12 @@ class Machine:
         return Tick(
             self.state, self.safety.latest, reading is not None, command, action, target, self.safety.limited_by, scene
         )
+
+    def give_up(self, reason: str) -> None:
+        """Let the joints give way, because no further period will come."""
+        if self.state in (State.READY, State.RUN):
+            self._enter(State.STOP, reason)
+        self._give_way()
 
     def _drive(self, reading: Reading, command: np.ndarray) -> np.ndarray:
         if self._show is not None:

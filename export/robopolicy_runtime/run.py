@@ -4,8 +4,9 @@ import argparse
 import sys
 import time
 
-from robopolicy_runtime.commands import Gamepad, Keyboard, Script, Source, Udp
+from robopolicy_runtime.commands import Script, Source, Udp
 from robopolicy_runtime.contract import Contract
+from robopolicy_runtime.devices import Gamepad, Keyboard
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.log import LogWriter
 from robopolicy_runtime.machine import REQUESTS, Machine

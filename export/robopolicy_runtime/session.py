@@ -1,6 +1,7 @@
 """From the command line to a robot that is driven: what `run` and `excite` have in common."""
 
 import argparse
+import contextlib
 import signal
 import sys
 import time
@@ -13,7 +14,7 @@ import numpy as np
 from robopolicy_runtime.commands import Source
 from robopolicy_runtime.contract import Contract
 from robopolicy_runtime.driver import Driver, DriverError
-from robopolicy_runtime.errors import ContractError
+from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.log import LogWriter
 from robopolicy_runtime.machine import Machine, State, Wish
 from robopolicy_runtime.safety import Limits, Safety
@@ -52,8 +53,9 @@ def guarded(session: Callable[[list[Closable]], None]) -> int:
         print(f"refused: {error}", file=sys.stderr)
         return 2
     finally:
-        for thing in reversed(held):  # the last first
-            thing.close()
+        with contextlib.ExitStack() as closing:  # the last first, and all of them
+            for thing in held:
+                closing.callback(thing.close)
 
 
 def connect(
@@ -94,13 +96,18 @@ def connect(
 def drive(machine: Machine, source: Source, period_s: float, log: LogWriter | None, seconds: float | None) -> None:
     """Real-time scheduling if it is granted, then period after period until the time is up or a signal comes."""
     asked: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda got, _: asked.append(got))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last one: the terminal is gone
+        if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:  # unless it shall go on (nohup)
+            signal.signal(number, lambda got, _: asked.append(got))
     why = ask_for_realtime()
-    print("real-time scheduling: " + ("granted" if why is None else why))
+    say("real-time scheduling: " + ("granted" if why is None else why))
     ticker = Ticker(period_s)
-    loop(machine, source, ticker, log, seconds, lambda: bool(asked))
-    print(summary(ticker))
+    try:
+        loop(machine, source, ticker, log, seconds, lambda: bool(asked))
+    except BaseException as error:  # whatever it is: a robot must not be left as it happened to be
+        machine.give_up(f"the runtime ends: {type(error).__name__}: {error}")
+        raise
+    say(summary(ticker))
 
 
 class _Process:
@@ -121,7 +128,7 @@ def loop(
     log: LogWriter | None = None,
     seconds: float | None = None,
     stopped: Callable[[], bool] = lambda: False,
-    report: Callable[[str], None] = print,
+    report: Callable[[str], None] = say,
 ) -> None:
     """Tick until the time is up or somebody stops it; then let the joints give way, and end.
 

@@ -106,7 +106,7 @@ class Env:
         self.task = task
         self.nominal = nominal
         hilly = task.terrain.active and not nominal
-        late = [randomizer.max_delay for randomizer in task.randomizers.values()]
+        late = [randomizer.most_steps("actuator_delay") for randomizer in task.randomizers.values()]
         self.robot: RobotModel = load_robot(task.robot).compile(
             task.timestep,
             visual=False,

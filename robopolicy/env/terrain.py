@@ -123,7 +123,7 @@ class Ground:
         Between the known heights it is that of MuJoCo's triangles: a cell is cut from its low x and y to the high ones.
         """
         n, half = self.terrain.count, self.terrain.size / 2
-        grid = ((place + half) / self.terrain.cell).clamp(0, n - 1.001)
+        grid = ((place + half) * ((n - 1) / self.terrain.size)).clamp(0, n - 1.001)
         cell = grid.floor()
         a, b = (grid - cell).unbind(-1)
         first = (cell[..., 1] * n + cell[..., 0]).long()

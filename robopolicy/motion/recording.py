@@ -25,6 +25,8 @@ TOO_FAR = 1.5
 """Angles beyond this many times the largest of the robot's joint ranges are no radians."""
 RATE_TOLERANCE = 0.15
 """How far a file's velocities may be from its positions' own rate of change, as a share."""
+STILL = 1e-3
+"""A step from frame to frame that is as good as none [m, rad]."""
 SEAM_RATIO = 3.0
 """How many median steps the seam of a loop may be."""
 RATES = (1.0, 10_000.0)
@@ -224,7 +226,8 @@ def unit(path: Path, quat: np.ndarray, tolerance: float = NORM_TOLERANCE) -> np.
 def closes(qpos: np.ndarray) -> bool:
     """Whether the last frame leads to the first, in height, tilt and joints."""
     seam = _flat(difference(qpos[-1:], move(qpos[:1], estimate_cycle(qpos))))[0]
-    return float(seam) <= SEAM_RATIO * float(np.median(_flat(difference(qpos[:-1], qpos[1:]))))
+    usual = float(np.median(_flat(difference(qpos[:-1], qpos[1:]))))
+    return float(seam) <= SEAM_RATIO * max(usual, STILL)  # most frames of a gesture may stand still
 
 
 def _flat(steps: np.ndarray) -> np.ndarray:

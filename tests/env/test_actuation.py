@@ -7,6 +7,7 @@ import torch
 from small_envs import actions, quiet
 
 from robopolicy.env.env import Env
+from robopolicy.errors import UserError
 from robopolicy.task import observe, randomize
 from robopolicy.terms import observations, randomizers
 
@@ -89,6 +90,12 @@ def test_a_corner_at_zero_is_mujocos_dc_motor():
         mujoco.mj_step(plain, b)
         assert b.qvel[0] == pytest.approx(a.qvel[0], abs=0.01 * no_load)
     assert a.qvel[0] > 0.9 * no_load * supply
+
+
+def test_sensors_that_are_later_than_a_control_period_are_refused():
+    late = {"late": randomize(randomizers.sensor_latency, steps=(0, 5))}
+    with pytest.raises(UserError, match=r"randomizers\.late: .* up to 5 physics steps; at most .*, 4 steps"):
+        Env(quiet("droid_walk", randomizers=late), 1)
 
 
 def test_late_sensors_tell_of_an_earlier_physics_step():

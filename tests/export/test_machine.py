@@ -8,6 +8,7 @@ import synthetic
 from robopolicy_runtime.machine import Machine, State, Wish
 from robopolicy_runtime.policy import Controller, PolicyFile
 from robopolicy_runtime.safety import Safety
+from robopolicy_runtime.session import drive
 from test_safety import FakeRobot, upright
 
 
@@ -182,6 +183,27 @@ def test_a_network_that_gives_no_number(rig: Rig):
     assert rig.tick().state == State.STOP
     assert "not finite" in rig.machine.reason
     assert [o.kp.tolist() for o in rig.robot.orders[count:]] == [[0, 0]]
+
+
+def test_whatever_ends_the_runtime_the_joints_give_way(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    class Broken:
+        def poll(self) -> Wish:
+            if rig.machine.state == State.RUN and len(rig.robot.orders) > 30:
+                raise RecursionError("too deep")
+            rig.now += 0.02
+            rig.sequence += 1
+            rig.robot.reading = upright(rig.now, rig.sequence)
+            return Wish()
+
+        def close(self) -> None: ...
+
+    rig.run()
+    monkeypatch.setattr("robopolicy_runtime.session.signal.signal", lambda *_: None)
+    with pytest.raises(RecursionError):
+        drive(rig.machine, Broken(), 1e-4, None, None)
+    assert rig.machine.state == State.STOP
+    np.testing.assert_array_equal(rig.robot.orders[-1].kp, 0)
+    assert (rig.robot.orders[-1].kd > 0).all()
 
 
 def test_an_unknown_request_names_the_known_ones(rig: Rig):

@@ -52,7 +52,8 @@ def test_a_run_from_beginning_to_end(policy_path: Path, tmp_path: Path):
     assert {State.OFF, State.READY, State.RUN} <= set(states)
 
 
-def test_ctrl_c_lets_the_joints_give_way_first(policy_path: Path, tmp_path: Path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_lets_the_joints_give_way_first(number: signal.Signals, policy_path: Path, tmp_path: Path):
     log = tmp_path / "run.log"
     process = runtime(
         *("run", policy_path, "--port", free_port(), "--commands", script(tmp_path), "--ramp", 0.2, "--log", log)
@@ -60,7 +61,7 @@ def test_ctrl_c_lets_the_joints_give_way_first(policy_path: Path, tmp_path: Path
     end = time.monotonic() + 30
     while running_rows(log) < 3 and time.monotonic() < end:
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "-> stop: asked" in out or "-> fallen" in out

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic
-from robopolicy_runtime.commands import Gamepad, Keyboard, Script, Udp
+from robopolicy_runtime.commands import Script, Udp
+from robopolicy_runtime.devices import Gamepad, Keyboard
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.log import LogWriter, read_log
 from robopolicy_runtime.machine import State, Tick
@@ -185,6 +186,85 @@ def test_commands_over_udp():
         Udp(source.port, CONTRACT.command)
     source.close()
     sender.close()
+
+
+@pytest.fixture
+def udp():
+    source, lines = Udp(0, CONTRACT.command, lambda line: lines.append(line)), []
+    sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    yield source, lambda data: sender.sendto(data, ("127.0.0.1", source.port)), lines
+    source.close()
+    sender.close()
+
+
+def test_datagrams_that_come_too_fast_do_not_queue_up(udp):
+    """Each asks to run; the newest velocity counts at once, and so does stop."""
+    source, send, _ = udp
+    for i in range(100):
+        send(json.dumps({"vx": i / 1000, "request": "run"}).encode())
+    wish = source.poll()
+    assert (wish.command, wish.request) == ({"vx": 0.099}, "run")
+    assert source.poll().request is None  # a hundred times run is run
+    for request in ("ready", "run", "limp", "ready"):
+        send(json.dumps({"request": request}).encode())
+    assert [source.poll().request for _ in range(3)] == ["limp", "ready", None]
+
+
+@pytest.mark.parametrize(
+    "data", [b'{"vx": NaN, "request": "stop"}', b'{"vz": 1, "request": "stop"}', b'{"request": "stop", "vx": "fast"}']
+)
+def test_stop_is_obeyed_whatever_else_a_datagram_says(udp, data: bytes):
+    source, send, lines = udp
+    send(data)
+    wish = source.poll()
+    assert (wish.request, wish.command) == ("stop", {})
+    assert len(lines) == 1
+
+
+def test_datagrams_of_programs(udp):
+    """Serializers write null for what is not there; nothing that is sent ends the runtime."""
+    source, send, lines = udp
+    send(b'{"vx": 0.3, "request": null}')
+    send(b"[" * 60_000)
+    assert source.poll().command == {"vx": 0.3}
+    assert len(lines) == 1
+
+
+@pytest.fixture
+def keyboard(monkeypatch: pytest.MonkeyPatch):
+    hand, terminal = os.openpty()
+    monkeypatch.setattr("sys.stdin", os.fdopen(terminal))
+    keyboard = Keyboard(CONTRACT.command, lambda line: None)
+    yield keyboard, hand
+    keyboard.close()
+
+
+def test_keys_that_come_together_are_each_seen(keyboard):
+    source, hand = keyboard
+    os.write(hand, b"d\x1b[A\x1b[As")
+    wish = source.poll()
+    assert wish.request == "stop"
+    assert wish.command["vx"] > 0 > wish.command["vy"]
+    os.write(hand, b"12l")
+    assert source.poll().request == "limp"
+    assert source.poll().request is None
+
+
+def test_an_arrow_in_two_parts_is_no_escape(keyboard):
+    source, hand = keyboard
+    os.write(hand, b"\x1b[")
+    assert source.poll().request is None
+    os.write(hand, b"A")
+    wish = source.poll()
+    assert (wish.request, wish.command["vx"] > 0) == (None, True)
+    os.write(hand, b"\x1b")
+    assert [source.poll().request, source.poll().request] == [None, "stop"]
+
+
+def test_a_terminal_that_is_gone_ends_the_run(keyboard):
+    source, hand = keyboard
+    os.close(hand)
+    assert (source.poll().request, source.quit) == ("stop", True)
 
 
 def test_a_gamepad_by_the_kernels_events(tmp_path: Path):

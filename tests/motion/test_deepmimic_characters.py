@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from robopolicy.errors import UserError
 from robopolicy.motion import formats
-from robopolicy.motion.recording import Options
-from robopolicy.motion.retarget.anatomy import _foot_yaw
+from robopolicy.motion.recording import Options, closes
+from robopolicy.motion.retarget.anatomy import _foot_yaw, _turned_yaw
 from robopolicy.motion.retarget.characters import BALL, CHARACTERS, FIXED, HINGE, Character
 
 pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.recording.ImportNote")
@@ -170,6 +171,46 @@ def test_a_wrap_that_does_not_close_is_read_as_an_open_clip(tmp_path, droid):
         clip = formats.read(write(tmp_path / "half.txt", base[half], pose[half]), droid)
     assert not clip.loop
     assert clip.qvel[-1, 0] > 0  # and not the way back to where it began
+
+
+def test_uneven_frames_of_a_loop_are_a_whole_number_of_steps(tmp_path, droid):
+    """0.75 s of frames that last 0.03 s and two that last longer: 24 steps of 0.75 / 24 s, at the same speed."""
+    base, pose = walk(count=24)
+    frames = np.concatenate([np.full((24, 1), 0.03), base, pose], axis=1)
+    frames[[5, 15], 0] += 0.03
+    frames[:, 1] = np.concatenate([[0], np.cumsum(frames[:-1, 0])])  # 1 m/s
+    frames[-1, 0] = 0.0
+    path = tmp_path / "uneven.txt"
+    path.write_text(json.dumps({"Loop": "wrap", "Frames": frames.tolist()}))
+    clip = formats.read(path, droid)
+    assert (len(clip), clip.fps) == (25, pytest.approx(25 / 0.75))
+    np.testing.assert_allclose(clip.qvel[:, 0], clip.qvel[:, 0].mean(), rtol=0.15)
+
+
+def test_a_pose_is_no_motion(tmp_path, droid):
+    base, pose = walk()
+    with pytest.raises(UserError, match="has 1 frames; a motion needs at least 4"):
+        formats.read(write(tmp_path / "pose.txt", base[:1], pose[:1]), droid)
+
+
+def test_a_gesture_with_long_holds_is_a_loop(droid):
+    qpos = np.tile(np.r_[0, 0, 0.35, 1, 0, 0, 0, np.zeros(14)], (40, 1))
+    qpos[10:20, 10] = np.sin(np.linspace(0, np.pi, 10))
+    qpos[-1, 10] = 1e-4
+    assert closes(qpos)
+    qpos[-1, 10] = 0.5
+    assert not closes(qpos)
+
+
+def test_a_foot_that_points_far_beyond_the_vertical_keeps_its_heading():
+    """By the ankle's own axes, which are any: the toe goes as far as 140 degrees from ahead."""
+    tilt = np.concatenate([np.zeros(20), np.linspace(0, 2.4, 20), np.linspace(2.4, 0, 20)])
+    heading = np.linspace(0.3, 0.5, 60)
+    foot = Rotation.from_euler("ZY", np.stack([heading, tilt], axis=1))
+    own = Rotation.random(rng=np.random.default_rng(0))
+    turn = (foot * own).as_quat()[:, [3, 0, 1, 2]]
+    yaw = _turned_yaw(foot.apply([1.0, 0.0, 0.0]), turn, tilt == 0)
+    np.testing.assert_allclose(yaw, heading, atol=1e-3)
 
 
 def test_a_foot_that_points_down_keeps_its_heading():

@@ -7,6 +7,7 @@ import numpy as np
 
 from robopolicy_runtime.contract import Command, Contract
 from robopolicy_runtime.driver import Reading
+from robopolicy_runtime.errors import say
 from robopolicy_runtime.machine import Wish
 from robopolicy_runtime.policy import Controller
 from robopolicy_runtime.safety import Limits
@@ -52,7 +53,7 @@ class Show:
         requests: What can be asked for.
     """
 
-    def __init__(self, file: ShowFile, report: Callable[[str], None] = print) -> None:
+    def __init__(self, file: ShowFile, report: Callable[[str], None] = say) -> None:
         self.file, self._report = file, report
         self.contract: Contract = file.contract
         self.body: Contract = file.body

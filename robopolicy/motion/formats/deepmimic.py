@@ -32,6 +32,7 @@ from robopolicy.motion.recording import (
     closes,
     note,
     robot_joints,
+    same_length,
     to_clip,
     unit,
 )
@@ -72,6 +73,7 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     frames = numbers(path, data, "Frames")
     if data["Loop"] not in ("wrap", "none"):
         raise UserError(f'{path}: Loop is {data["Loop"]!r}; it must be "wrap" or "none"')
+    same_length(path, frames)
     character = _character(frames)
     if character is not None:
         return _retargeted(path, data, frames, character, model, options)
@@ -83,7 +85,7 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
             f"base 7, {ours} hinges); DeepMimic's own characters are {known}, with unit quaternions for ball joints"
         )
     position, quat = _z_up(path, frames[:, 1:4], frames[:, 4:8][:, ORDERS[options.quat or "wxyz"]], model)
-    fps, times = _rate(path, frames[:, 0], options)
+    fps, times = _rate(path, frames[:, 0], options, data["Loop"] == "wrap")
     rows = np.concatenate([position, unit(path, quat), frames[:, 8:]], axis=1)
     if times is not None:
         rows = _resample(rows, times, 1.0 / fps, [3])
@@ -119,8 +121,8 @@ def _retargeted(
     note(
         path, f"its {frames.shape[1]} columns with {len(character.balls)} ball joints are DeepMimic's {character.name}"
     )
-    fps, times = _rate(path, frames[:, 0], options)
     wrap = data["Loop"] == "wrap"
+    fps, times = _rate(path, frames[:, 0], options, wrap)
     rows, quats = frames[:, 1:].copy(), [3, *(7 + c for c in character.balls)]
     for c in quats:
         rows[:, c : c + 4] = unit(path, rows[:, c : c + 4][:, ORDERS[options.quat or "wxyz"]], ROUGH)
@@ -164,8 +166,8 @@ def _z_up(path: Path, position: np.ndarray, quat: np.ndarray, model: "RobotModel
     return position[:, [0, 2, 1]] * [1.0, -1.0, 1.0], both if own == "y" else turned
 
 
-def _rate(path: Path, durations: np.ndarray, options: Options) -> tuple[float, np.ndarray | None]:
-    """Frames per second, and the frames' times [s] if they are not evenly spaced."""
+def _rate(path: Path, durations: np.ndarray, options: Options, wrap: bool) -> tuple[float, np.ndarray | None]:
+    """Frames per second, and the frames' times [s] if they are uneven; a loop lasts a whole number of frames."""
     steps = durations[:-1]  # nothing follows the last frame
     if not (steps > 0).all():
         first = int(np.flatnonzero(~(steps > 0))[0])
@@ -176,6 +178,8 @@ def _rate(path: Path, durations: np.ndarray, options: Options) -> tuple[float, n
         return options.fps, None
     if np.abs(steps - usual).max() <= EVEN * usual:
         return 1.0 / usual, None
+    if wrap:
+        usual = steps.sum() / round(steps.sum() / usual)
     note(
         path,
         f"its frames last {steps.min():.4g} to {steps.max():.4g} s: resampled to {usual:.4g} s, the usual one, at the "

@@ -3,8 +3,8 @@
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.pose import continuous, heading, quat_conj, quat_from_euler, quat_rotate
-from robopolicy.motion.retarget.landmarks import Landmarks, facing, frame, lean, pitched
+from robopolicy.motion.pose import continuous, heading, quat_conj, quat_from_euler, quat_mul, quat_rotate
+from robopolicy.motion.retarget.landmarks import Landmarks, facing, frame, lean, mean_rotation, pitched
 from robopolicy.motion.retarget.roles import Mapping, find_joints
 from robopolicy.motion.retarget.skeleton import SkeletonMotion
 
@@ -42,7 +42,10 @@ def _human(motion: SkeletonMotion, joints: dict[str, int]) -> Landmarks:
     # Hips and lower spine are one bone, but its spine may leave at an angle: the pelvis leans as the trunk on average.
     turn = frame(at["l_hip"] - at["r_hip"], at["spine"] - base)
     turn = continuous(pitched(turn, float(np.median(lean(trunk)) - np.median(lean(turn)))))
-    feet, soles, length, ground = _feet(legs["ankle"], legs["toe"])
+    turns = None
+    if motion.rotations is not None:
+        turns = np.stack([motion.rotations[:, joints[f"{side}_ankle"]] for side in "lr"], axis=1)
+    feet, soles, length, ground = _feet(legs["ankle"], legs["toe"], turns)
     ankle = float(np.percentile(legs["ankle"][:, :, 2], GROUND)) - ground
     above = np.array([0.0, 0.0, ground])
     chest = head = arms = None
@@ -73,15 +76,21 @@ def _human(motion: SkeletonMotion, joints: dict[str, int]) -> Landmarks:
     )
 
 
-def _feet(ankle: np.ndarray, toe: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """Soles from ankles and toes, (K, 2, 3) each: middle points over the ground, rotations, length, height of the
-    ground."""
+def _feet(ankle: np.ndarray, toe: np.ndarray, turns: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Soles from ankles and toes, (K, 2, 3) each, and the ankles' rotations, (K, 2, 4) or None.
+
+    Returns:
+        Their middle points over the ground (K, 2, 3), rotations (K, 2, 4), length, and the height of the ground [m].
+    """
     reach = toe - ankle
     flat = _length(reach[..., :2])
-    yaw = np.stack([_foot_yaw(reach[:, f]) for f in range(2)], axis=1)
+    low = ankle[..., 2] <= np.percentile(ankle[..., 2], 30, axis=0)
+    if turns is None:
+        yaw = np.stack([_foot_yaw(reach[:, f]) for f in range(2)], axis=1)
+    else:
+        yaw = np.stack([_turned_yaw(reach[:, f], turns[:, f], low[:, f]) for f in range(2)], axis=1)
     ahead = reach[..., 0] * np.cos(yaw) + reach[..., 1] * np.sin(yaw)
     angle = np.arctan2(-reach[..., 2], ahead)  # positive toe down
-    low = ankle[..., 2] <= np.percentile(ankle[..., 2], 30, axis=0)
     level = np.array([np.median(angle[low[:, f], f]) for f in range(2)])
     soles = continuous(quat_from_euler(0.0, angle - level, yaw))
     length = SOLE_RATIO * float(np.median(flat[low]))
@@ -94,13 +103,27 @@ def _feet(ankle: np.ndarray, toe: np.ndarray) -> tuple[np.ndarray, np.ndarray, f
 
 
 def _foot_yaw(reach: np.ndarray) -> np.ndarray:
-    """Heading of a foot [rad] from ankle to toe, (K, 3). Where it points up or down it has none, or the opposite one
-    beyond the vertical: there it is between those before and after."""
+    """Heading of a foot [rad] from ankle to toe, (K, 3). Where it points up or down it has none: there it is between
+    those before and after."""
     yaw = np.arctan2(reach[:, 1], reach[:, 0])
     told = np.flatnonzero(_length(reach[:, :2]) >= STEEP * _length(reach))
     if not len(told):
         return np.unwrap(yaw)
     return np.interp(np.arange(len(yaw)), told, np.unwrap(yaw[told]))
+
+
+def _turned_yaw(reach: np.ndarray, turn: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """Heading of a foot [rad] by its left side, which stays level however far the toe points down, and beyond.
+
+    Args:
+        reach: From ankle to toe, which does not move in the ankle's frame. Shape (K, 3).
+        turn: Rotation of the ankle; its axes can be any. Shape (K, 4).
+        low: Frames in which the foot stands: there its heading is that of ``reach``. Shape (K,).
+    """
+    level = quat_from_euler(0.0, 0.0, np.arctan2(reach[low, 1], reach[low, 0]))
+    own = mean_rotation(quat_mul(quat_conj(level), turn[low]))
+    left = quat_rotate(quat_mul(turn, quat_conj(own)), np.array([0.0, 1.0, 0.0]))
+    return np.unwrap(np.arctan2(-left[:, 0], left[:, 1]))
 
 
 def _dog(motion: SkeletonMotion) -> Landmarks:

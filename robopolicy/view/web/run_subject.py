@@ -62,7 +62,7 @@ class RunSubject(RunPerformer):
             quiet = {name: replace(term, noise=0.0) for name, term in task.observations.items()}
             task = replace(task, observations=quiet, randomizers={"room": room}, joint_noise=0.0)
         else:
-            most = max((r.max_delay for r in task.randomizers.values()), default=0)
+            most = max((r.most_steps("actuator_delay") for r in task.randomizers.values()), default=0)
             room.params["steps"] = (0, most + _LATE)
             task = replace(task, randomizers={"room": room, **task.randomizers})
         land = replace(task.terrain, ramp_steps=0)  # all of it, as at the end of the training
