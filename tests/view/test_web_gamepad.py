@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("mjviser", reason="the web page needs: pip install 'robopolicy[web]'")
 
-from robopolicy_runtime.commands import Gamepad
 from robopolicy_runtime.contract import Command
+from robopolicy_runtime.devices import Gamepad
 
 from robopolicy.view.tour import Channel
 from robopolicy.view.web.gamepad import SILENCE_S, Gamepads, read, steering
