@@ -1,8 +1,8 @@
 """Automatic domain randomization: every range widens while robots cope at its end, and shrinks where they fall.
 
-Each range of a randomizer starts as a point, what the robot's model says, and has two ends that move on their own. Some
-robots are pinned to one end of one randomizer for an episode; how much of its time such a robot stays up, averaged over
-many episodes, moves that end a step outward or back.
+Each range of a randomizer starts as a point, what the robot's model says, or as a part of its width, and has two ends
+that move on their own. Some robots are pinned to one end of one randomizer for an episode; how much of its time such a
+robot stays up, averaged over many episodes, moves that end a step outward or back.
 Source: OpenAI et al., "Solving Rubik's Cube with a Robot Hand", 2019 (arXiv:1910.07113).
 """
 
@@ -21,7 +21,7 @@ class Adr:
     active: bool = False
     """Widen the ranges step by step; else all of every range is in use from the start."""
     start: float = 0.0
-    """Share of every range that is in use at first."""
+    """Share of every range in use at first, and at least; that nobody can walk yet is no reason to shrink it."""
     step: float = 0.1
     """By how much of its range an end moves."""
     probes: float = 0.4
@@ -101,7 +101,7 @@ class Widening:
         full = self._count >= self.config.episodes
         mean = self._up / self._count.clamp(min=1)
         move = (full & (mean > self.config.widen_above)).float() - (full & (mean < self.config.shrink_below)).float()
-        self.widths.add_(self.config.step * move[:-1].view_as(self.widths)).clamp_(0, 1)
+        self.widths.add_(self.config.step * move[:-1].view_as(self.widths)).clamp_(self.config.start, 1)
         self._up.masked_fill_(full, 0)
         self._count.masked_fill_(full, 0)
 

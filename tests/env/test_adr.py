@@ -26,7 +26,12 @@ def test_an_end_moves_outward_while_its_robots_stay_up_and_back_where_they_fall(
     # robots at the high end of b fall at once; all others stay up
     run(widening, lambda end: (end != 3).float(), 2000)
     assert widening.widths[0].tolist() == [1.0, 1.0]
-    assert widening.widths[1].tolist() == [1.0, 0.0]
+    assert widening.widths[1].tolist() == [1.0, 0.5]  # never below what it began with
+    run(widening, lambda end: torch.ones(len(end)), 2000)
+    assert widening.widths.flatten().tolist() == [1.0] * 4
+    run(widening, lambda end: (end != 0).float(), 200)
+    assert widening.widths[0, 0] < 0.9
+    assert widening.widths.flatten()[1:].tolist() == [1.0] * 3
 
 
 def test_between_the_bounds_nothing_moves_and_robots_pinned_nowhere_do_not_count():
