@@ -356,6 +356,7 @@ def test_in_a_browser_a_gamepad_moves_the_slider_and_the_robot(served, browser):
         until(tab, question)
         tab.evaluate(f"pad.buttons[{button}].pressed = false")
         tab.wait_for_timeout(1000)
+    glider(served).pushes.clear()  # those of other tests
     tab.evaluate("pad.buttons[15].pressed = true")
     assert soon(lambda: len(glider(served).pushes) == 1, PATIENCE / 1000)
     assert glider(served).pushes.pop()[1] < 0
