@@ -17,10 +17,13 @@ GIVE_WAY = ("stop", "limp", "off")
 MOST_DATAGRAMS = 512
 """That are read in one control period; the rest is read in the next one."""
 
+MOST_WAITING = 8
+"""Requests that wait for their control period."""
+
 
 class Requests:
     """Requests that came faster than one a control period, in their order. One that lets the robot give way is next,
-    and forgets those before it."""
+    and forgets those before it; of more than ``MOST_WAITING`` the oldest are forgotten."""
 
     def __init__(self) -> None:
         self._waiting: list[str] = []
@@ -31,6 +34,7 @@ class Requests:
             self._waiting.clear()
         if request is not None and self._waiting[-1:] != [request]:
             self._waiting.append(request)
+            del self._waiting[:-MOST_WAITING]
 
     def next(self) -> str | None:
         """The one whose turn it is."""

@@ -25,6 +25,10 @@ KEYS = {
 }
 """Key to the channel that it changes, and the direction."""
 REQUEST_KEYS = {"1": "ready", "2": "run", "0": "off", "s": "stop", "l": "limp", "\x1b": "stop"}
+_KEY = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO.|.", re.DOTALL)
+"""One key: the special ones are Esc, [, numbers and a letter (ECMA-48), or Esc, O and a letter."""
+_BEGUN = re.compile(r"\x1b(\[[0-?]*[ -/]*|O)?\Z")
+"""The beginning of a special key, whose rest has not come."""
 _HELP = "keys: 1 ready, 2 run, arrows and a/d drive, space stands, s stop, l limp, 0 off, q quit"
 
 
@@ -57,6 +61,9 @@ class Keyboard:
         self._file = sys.stdin.fileno()
         self._termios, self._before = termios, termios.tcgetattr(self._file)
         tty.setcbreak(self._file)
+        mode = termios.tcgetattr(self._file)
+        mode[0] &= ~termios.IXON  # Ctrl-S would stop all output, and what waits for it
+        termios.tcsetattr(self._file, termios.TCSANOW, mode)
         report(", ".join((_HELP, *(f"{key} {request}" for key, request in (keys or {}).items()))))
 
     def poll(self) -> Wish:
@@ -87,13 +94,15 @@ class Keyboard:
         except OSError:
             return ["q"]
         typed += news.decode(errors="replace")
-        # An arrow is Esc, [ and a letter, which may not come at once; Esc alone is not followed by anything.
-        self._begun = typed[typed.rindex("\x1b") :] if news and typed[-2:].endswith(("\x1b", "\x1b[")) else ""
-        return re.findall(r"\x1b\[.|.", typed[: len(typed) - len(self._begun)], re.DOTALL)
+        begun = _BEGUN.search(typed)
+        self._begun = begun[0] if begun and news else ""
+        if begun and not news:  # Esc alone, or a sequence that is not finished: a stop either way
+            typed = f"{typed[: begun.start()]}\x1b"
+        return _KEY.findall(typed[: len(typed) - len(self._begun)])
 
     def close(self) -> None:
         with contextlib.suppress(self._termios.error):  # the terminal is gone
-            self._termios.tcsetattr(self._file, self._termios.TCSADRAIN, self._before)
+            self._termios.tcsetattr(self._file, self._termios.TCSANOW, self._before)
 
 
 class Gamepad:

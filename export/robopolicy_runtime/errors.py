@@ -1,6 +1,9 @@
 """The one exception of the runtime, and what it says to people."""
 
 import contextlib
+import select
+import sys
+from typing import IO
 
 
 class ContractError(Exception):
@@ -11,6 +14,16 @@ class ContractError(Exception):
 
 
 def say(line: str) -> None:
-    """Print a line. A terminal that is gone is no reason to let a robot fall: then nobody reads it."""
+    """Print a line, unless nobody can read it now: a terminal that is gone or does not take any more (Ctrl-S, a slow
+    connection) is no reason to keep a robot waiting."""
     with contextlib.suppress(OSError, ValueError):
-        print(line, flush=True)
+        if _takes(sys.stdout):
+            print(line, flush=True)
+
+
+def _takes(stream: IO[str]) -> bool:
+    """Whether a stream can be written to without waiting."""
+    try:
+        return bool(select.select([], [stream], [], 0)[1])
+    except (OSError, ValueError, TypeError):  # no file behind it, as in a test
+        return not stream.closed

@@ -233,6 +233,7 @@ class Machine:
         return np.clip(np.where(np.isfinite(values), values, c.default), c.lower, c.upper)
 
     def _enter(self, state: State, reason: str) -> None:
-        if state != self.state or reason != self.reason:
-            self._report(f"{self.state.name.lower()} -> {state.name.lower()}: {reason}")
-        self.state, self.reason = state, reason
+        before, changed = self.state, state != self.state or reason != self.reason
+        self.state, self.reason = state, reason  # whatever becomes of the line
+        if changed:
+            self._report(f"{before.name.lower()} -> {state.name.lower()}: {reason}")

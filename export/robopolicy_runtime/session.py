@@ -6,12 +6,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from robopolicy_runtime.commands import Source
+from robopolicy_runtime.commands import GIVE_WAY, Source
 from robopolicy_runtime.contract import Contract
 from robopolicy_runtime.driver import Driver, DriverError
 from robopolicy_runtime.errors import ContractError, say
@@ -21,6 +22,7 @@ from robopolicy_runtime.safety import Limits, Safety
 from robopolicy_runtime.ticker import Ticker, ask_for_realtime
 
 _LEAVE_S = 1.0  # how long the joints give way slowly before the runtime ends
+_FAREWELLS = 5  # orders to give way where there is no time for that; any of them can be lost
 
 
 class Closable(Protocol):
@@ -96,7 +98,8 @@ def connect(
 def drive(machine: Machine, source: Source, period_s: float, log: LogWriter | None, seconds: float | None) -> None:
     """Real-time scheduling if it is granted, then period after period until the time is up or a signal comes."""
     asked: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last one: the terminal is gone
+    # Ctrl-C, kill, a terminal that is gone, the keys that abort and pause: whoever wants that wants no robot driven.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:  # unless it shall go on (nohup)
             signal.signal(number, lambda got, _: asked.append(got))
     why = ask_for_realtime()
@@ -105,7 +108,9 @@ def drive(machine: Machine, source: Source, period_s: float, log: LogWriter | No
     try:
         loop(machine, source, ticker, log, seconds, lambda: bool(asked))
     except BaseException as error:  # whatever it is: a robot must not be left as it happened to be
-        machine.give_up(f"the runtime ends: {type(error).__name__}: {error}")
+        for _ in range(_FAREWELLS):
+            machine.give_up(f"the runtime ends: {type(error).__name__}: {error}")
+            time.sleep(period_s)
         raise
     say(summary(ticker))
 
@@ -149,11 +154,11 @@ def loop(
         now = time.monotonic()
         wish = source.poll()
         if leaving is None and (stopped() or getattr(source, "quit", False) or (end is not None and now >= end)):
-            leaving = now + (_LEAVE_S if machine.state in (State.READY, State.RUN) else 0.0)
-            if machine.state in (State.READY, State.RUN):
-                wish = Wish(wish.command, "stop")
+            driven = machine.state in (State.READY, State.RUN)
+            leaving = now + (_LEAVE_S if driven else 0.0)
+            wish = _leave(wish, "stop" if driven else None)
         elif leaving is not None:
-            wish = Wish(wish.command)
+            wish = _leave(wish, None)
         tick = machine.tick(wish)
         if log is not None:
             log.add(now, late, ticker.missed, tick)
@@ -162,6 +167,11 @@ def loop(
                 report(log.trouble)
         if leaving is not None and now >= leaving:
             return
+
+
+def _leave(wish: Wish, request: str | None) -> Wish:
+    """A wish at the end: nothing that would drive, but limp and off are still obeyed."""
+    return replace(wish, request=wish.request if wish.request in GIVE_WAY else request)
 
 
 def summary(ticker: Ticker) -> str:

@@ -8,7 +8,8 @@ import synthetic
 from robopolicy_runtime.machine import Machine, State, Wish
 from robopolicy_runtime.policy import Controller, PolicyFile
 from robopolicy_runtime.safety import Safety
-from robopolicy_runtime.session import drive
+from robopolicy_runtime.session import drive, loop
+from robopolicy_runtime.ticker import Ticker
 from test_safety import FakeRobot, upright
 
 
@@ -204,6 +205,31 @@ def test_whatever_ends_the_runtime_the_joints_give_way(rig: Rig, monkeypatch: py
     assert rig.machine.state == State.STOP
     np.testing.assert_array_equal(rig.robot.orders[-1].kp, 0)
     assert (rig.robot.orders[-1].kd > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("begin", "request_", "end"),
+    [
+        (True, "limp", State.LIMP),
+        (True, "run", State.STOP),
+        (False, "ready", State.OFF),
+    ],
+)
+def test_at_the_end_only_what_gives_way_is_obeyed(rig: Rig, monkeypatch: pytest.MonkeyPatch, begin, request_, end):
+    class Late:
+        def poll(self) -> Wish:
+            rig.now += 0.02
+            rig.sequence += 1
+            rig.robot.reading = upright(rig.now, rig.sequence)
+            return Wish(request=request_)
+
+        def close(self) -> None: ...
+
+    if begin:
+        rig.run()
+    monkeypatch.setattr("robopolicy_runtime.session._LEAVE_S", 0.01)
+    loop(rig.machine, Late(), Ticker(1e-3), stopped=lambda: True)
+    assert rig.machine.state == end
 
 
 def test_an_unknown_request_names_the_known_ones(rig: Rig):

@@ -12,7 +12,7 @@ import pytest
 import synthetic
 from robopolicy_runtime.commands import Script, Udp
 from robopolicy_runtime.devices import Gamepad, Keyboard
-from robopolicy_runtime.errors import ContractError
+from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.log import LogWriter, read_log
 from robopolicy_runtime.machine import State, Tick
 from robopolicy_runtime.ticker import Ticker
@@ -259,6 +259,37 @@ def test_an_arrow_in_two_parts_is_no_escape(keyboard):
     assert (wish.request, wish.command["vx"] > 0) == (None, True)
     os.write(hand, b"\x1b")
     assert [source.poll().request, source.poll().request] == [None, "stop"]
+
+
+@pytest.mark.parametrize("key", ["\x1b[1;2A", "\x1b[20~", "\x1b[21~", "\x1b[12~", "\x1b[200~", "\x1bOQ"])
+def test_special_keys_are_one_key_and_mean_nothing(keyboard, key: str):
+    """Shift and an arrow, F9, F10, F2, pasted text: their numbers are not keys that ask for something."""
+    source, hand = keyboard
+    for part in (key.encode(), key[:3].encode(), key[3:].encode() or b"d"):
+        os.write(hand, part)
+        assert source.poll().request is None
+    assert source.poll().request is None
+
+
+def test_a_terminal_that_takes_no_more_does_not_hold_the_robot_up(monkeypatch: pytest.MonkeyPatch):
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr("sys.stdout", stream)
+        for _ in range(3000):
+            say("x" * 99)  # more than a pipe holds, and nobody reads it
+        os.set_blocking(reader, False)
+        assert len(os.read(reader, 1 << 20)) > 10_000
+        say("again")
+        assert os.read(reader, 99) == b"again\n"
+    os.close(reader)
+
+
+def test_requests_that_never_end_are_not_kept_for_ever(udp):
+    source, send, _ = udp
+    for i in range(100):
+        send(json.dumps({"request": ("ready", "run")[i % 2]}).encode())
+    asked = [source.poll().request for _ in range(20)]
+    assert asked[8:] == [None] * 12
 
 
 def test_a_terminal_that_is_gone_ends_the_run(keyboard):
