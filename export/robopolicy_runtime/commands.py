@@ -16,7 +16,6 @@ GIVE_WAY = ("stop", "limp", "off")
 """Requests after which nothing drives any more."""
 MOST_DATAGRAMS = 512
 """That are read in one control period; the rest is read in the next one."""
-
 MOST_WAITING = 8
 """Requests that wait for their control period."""
 

@@ -46,8 +46,8 @@ def only_floor(env: Env) -> tuple[mujoco.MjModel, mujoco.MjData]:
         Terrain(bumps=0.1, size=40.0),
         Terrain(slope=0.3, size=40.0, cell=0.2),
         Terrain(steps=0.1, size=40.0),
-        Terrain(bumps=0.1, steps=0.1, size=40.0, cell=0.06),
-    ],  # no whole number of cells
+        Terrain(bumps=0.1, steps=0.1, size=40.0, cell=0.06),  # no whole number of cells
+    ],
 )
 def test_heights_are_where_a_ray_meets_the_landscape(terrain: Terrain):
     env = make(1, terrain)

@@ -52,7 +52,7 @@ def test_a_run_from_beginning_to_end(policy_path: Path, tmp_path: Path):
     assert {State.OFF, State.READY, State.RUN} <= set(states)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP])
 def test_a_signal_lets_the_joints_give_way_first(number: signal.Signals, policy_path: Path, tmp_path: Path):
     log = tmp_path / "run.log"
     process = runtime(

@@ -190,7 +190,8 @@ def test_commands_over_udp():
 
 @pytest.fixture
 def udp():
-    source, lines = Udp(0, CONTRACT.command, lambda line: lines.append(line)), []
+    lines: list[str] = []
+    source = Udp(0, CONTRACT.command, lines.append)
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     yield source, lambda data: sender.sendto(data, ("127.0.0.1", source.port)), lines
     source.close()

@@ -174,7 +174,7 @@ def test_a_wrap_that_does_not_close_is_read_as_an_open_clip(tmp_path, droid):
 
 
 def test_uneven_frames_of_a_loop_are_a_whole_number_of_steps(tmp_path, droid):
-    """0.75 s of frames that last 0.03 s and two that last longer: 24 steps of 0.75 / 24 s, at the same speed."""
+    """0.75 s of frames that last 0.03 s and two that last longer: 25 steps of 0.03 s, at the same speed."""
     base, pose = walk(count=24)
     frames = np.concatenate([np.full((24, 1), 0.03), base, pose], axis=1)
     frames[[5, 15], 0] += 0.03

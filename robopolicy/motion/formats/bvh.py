@@ -20,7 +20,7 @@ from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.pose import quat_exp, quat_mul, quat_rotate
 from robopolicy.motion.recording import AS_WRITTEN, ImportNote, Options
-from robopolicy.motion.retarget.skeleton import SkeletonMotion, forward
+from robopolicy.motion.retarget.skeleton import Y_TO_Z_UP, SkeletonMotion, forward
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -37,7 +37,7 @@ UNITS = {
 AXES = {"X": 0, "Y": 1, "Z": 2}
 TO_Z_UP = {
     0: np.array([0.5, -0.5, -0.5, -0.5]),  # x -> z, y -> x, z -> y
-    1: np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0]),  # y -> z, a quarter turn about x
+    1: Y_TO_Z_UP,
     2: np.array([1.0, 0.0, 0.0, 0.0]),
 }
 """Rotation that brings each axis up."""

@@ -15,7 +15,7 @@ from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.pose import quat_rotate
 from robopolicy.motion.recording import AS_WRITTEN, Options, note
-from robopolicy.motion.retarget.skeleton import SkeletonMotion
+from robopolicy.motion.retarget.skeleton import Y_TO_Z_UP, SkeletonMotion
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -28,7 +28,6 @@ POINTS = {
 }  # fmt: skip
 COLUMNS = 81
 FPS = 60.0
-Y_TO_Z_UP = np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0])
 
 
 def mismatch(path: Path) -> str:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from robopolicy.motion.pose import quat_exp, quat_mul, quat_rotate
-from robopolicy.motion.retarget.skeleton import SkeletonMotion, forward
+from robopolicy.motion.retarget.skeleton import Y_TO_Z_UP, SkeletonMotion, forward
 
 BALL, HINGE, FIXED = 4, 1, 0
 """Numbers of a joint in a frame: a quaternion, an angle about z [rad], or none."""
-Y_TO_Z_UP = np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0])
 Joint = tuple[str, str, int, tuple[float, float, float]]
 
 

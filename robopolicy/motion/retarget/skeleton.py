@@ -9,6 +9,9 @@ import numpy as np
 from robopolicy.errors import UserError
 from robopolicy.motion.pose import quat_mul, quat_rotate
 
+Y_TO_Z_UP = np.array([np.sqrt(0.5), np.sqrt(0.5), 0.0, 0.0])
+"""Rotation from axes with y up to ours: a quarter turn about x."""
+
 
 @dataclass(frozen=True)
 class SkeletonMotion:
