@@ -84,12 +84,14 @@ class Transport:
         clips: Name of the set whose velocities were told.
         styled, off: Means over the policies with and without.
         same_task: Whether they learned the same task but for the prior; otherwise their rewards differ too.
+        copy: What the clips themselves would take, by inverse dynamics; None where they do not travel.
     """
 
     clips: str
     styled: float
     off: float
     same_task: bool
+    copy: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -173,7 +175,10 @@ def told_dose(row: Row, yardstick: Yardstick, mass: float, episodes: int, seed: 
 
 
 def transports(
-    subjects: Sequence[Subject], sets: Sequence[ClipSet], costs: Mapping[tuple[str, str], float | None]
+    subjects: Sequence[Subject],
+    sets: Sequence[ClipSet],
+    costs: Mapping[tuple[str, str], float | None],
+    copies: Mapping[str, float | None],
 ) -> list[Transport]:
     """Cost of transport with and without a prior, for every set of clips that has both.
 
@@ -182,6 +187,7 @@ def transports(
         sets: The sets of clips.
         costs: Cost of transport of each policy at the velocities of each set, by label and key; None where none
             was told to travel.
+        copies: Cost of transport of a perfect copy of each set, by key.
     """
     found = []
     for c in sets:
@@ -191,5 +197,5 @@ def transports(
         alike = [s for s in off if s.recipe in recipes]
         means = [_spread([costs[s.label, c.key] for s in side]) for side in (styled, alike or off)]
         if means[0] and means[1]:
-            found.append(Transport(c.name, means[0][0], means[1][0], bool(alike)))
+            found.append(Transport(c.name, means[0][0], means[1][0], bool(alike), copies[c.key]))
     return found

@@ -68,8 +68,7 @@ def measure(motions: Sequence[Motion], clips: ClipSet, yardstick: Yardstick, mas
     """Compare motions with the held-out halves of clips.
 
     Args:
-        motions: Of a policy, under the clips' velocities; or the halves of the clips that were trained on, for what a
-            perfect copy would score.
+        motions: Of a policy, under the clips' velocities; or a perfect copy of the clips, for what that would score.
         clips: What to compare with.
         yardstick: In whose deviations.
         mass: The robot's [kg].

@@ -8,6 +8,7 @@ import numpy as np
 
 from robopolicy.env.command import Command
 from robopolicy.errors import UserError
+from robopolicy.motion.check.trace import motor_power
 from robopolicy.motion.clip import Clip, load_clips
 from robopolicy.motion.contacts import contacts
 from robopolicy.motion.feet import Feet
@@ -27,7 +28,8 @@ class Motion:
         height: Lowest point of each foot over the ground [m]. Shape (K, F).
         speed: Horizontal speed that was asked for [m/s].
         missing: Frames that a fall took away.
-        power: Magnitude of the motors' mechanical power, summed [W]. Shape (K,); None for a clip.
+        power: Magnitude of the motors' mechanical power, summed [W]. Shape (K,); None where nobody asked.
+            A clip's is by inverse dynamics.
     """
 
     clip: str
@@ -105,6 +107,11 @@ class ClipSet:
             commands=tuple(np.clip(c, low, high) for c in pick(self.commands)),
             left_out=tuple(n for n, keep in zip(self.names, kept, strict=True) if not keep),
         )
+
+    def copy(self, robot: RobotModel) -> tuple[Motion, ...]:
+        """A perfect copy: the halves that were trained on, with the power that they would take of the motors."""
+        power = [motor_power(clip, robot) for clip in self.clips]
+        return tuple(dataclasses.replace(m, power=p[: len(m)]) for m, p in zip(self.trained, power, strict=True))
 
     def shuffled(self, robot: RobotModel, control_dt: float, seed: int = 0) -> tuple[Motion, ...]:
         """The held-out halves with their frames in random order, see ``shuffle_clip``."""

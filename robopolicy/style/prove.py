@@ -99,7 +99,7 @@ def prove(folders: list[Path], episodes: int, seed: int) -> Proof:
             say(f"{s.label}: {episodes} episodes at the velocities of {c.name}")
             motions[s.label, c.key] = roll_out(s, c, episodes, seed)
     yardsticks = {c.key: Yardstick([c], dt) for c in sets}
-    copies = {c.key: measure(c.trained, c, yardsticks[c.key], mass, seed) for c in sets}
+    copies = {c.key: measure(c.copy(robot), c, yardsticks[c.key], mass, seed) for c in sets}
     evaluations: dict[Path, Evaluation] = {}
     rows = []
     for s in subjects:
@@ -132,7 +132,12 @@ def prove(folders: list[Path], episodes: int, seed: int) -> Proof:
         if s.task.channels.styles:
             say(f"{s.folder.name}: changing the style while walking")
             switches.append(switch(s, seed=seed))
-    costs = transports(subjects, sets, {at: transport(found, mass) for at, found in motions.items()})
+    costs = transports(
+        subjects,
+        sets,
+        {at: transport(found, mass) for at, found in motions.items()},
+        {key: found.cost_of_transport for key, found in copies.items()},
+    )
     say("")
     return Proof(robot, rows, copies, control, swap, over_seeds(rows), doses, costs, switches, motions)
 

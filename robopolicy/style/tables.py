@@ -54,6 +54,7 @@ def verdicts(proof: Proof) -> list[Verdict]:
     for t in proof.transport:
         text = f"{t.clips}: {t.styled:.2f} with the prior, {t.off:.2f} without it: {t.ratio:.2f} times"
         text += "; the aim is at most half" if t.same_task else "; but those without learned another task"
+        text += f"; the clips themselves would take {t.copy:.2f}" if t.copy is not None else ""
         found.append(Verdict("cost of transport", t.ratio <= 0.5 if t.same_task else None, text))
     return found
 
@@ -173,8 +174,8 @@ def _policies(proof: Proof) -> Table:
     header += ["by its steps", "cost of transport", "velocity error", "survival", "style_distance"]
     rows = []
     for clips in proof.sets:
-        against = [clips.name] if several else []
-        rows.append(["a perfect copy", *against, "", "", *_scores(proof.copies[clips.key]), "", "", "", ""])
+        against, copy = [clips.name] if several else [], proof.copies[clips.key]
+        rows.append(["a perfect copy", *against, "", "", *_scores(copy), _n(copy.cost_of_transport), "", "", ""])
         for row in proof.rows:
             if row.clips.key == clips.key:
                 s, e = row.subject, row.evaluation
@@ -192,7 +193,8 @@ def _policies(proof: Proof) -> Table:
         "step; a fall costs. Told apart: how often a classifier trained afterwards tells policy from clip on what it "
         "has not seen; 0.5 is a guess, 1 always. By its steps: the same from footfalls alone. A perfect copy is the "
         "half of the clips that was trained on: where it is told apart too, the two halves differ, and that figure "
-        "says little. Cost of transport: work per weight and way. Velocity error [m/s], survival and style_distance "
+        "says little. Cost of transport: work per weight and way; of a copy, what its motors would do by inverse "
+        "dynamics. Velocity error [m/s], survival and style_distance "
         "are those of robopolicy eval: the whole command range, with pushes."
     )
     return Table("How near to the clips", header, rows, note)

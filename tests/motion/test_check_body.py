@@ -11,7 +11,7 @@ from planted import changed
 from robopolicy.motion import formats
 from robopolicy.motion.check import check
 from robopolicy.motion.check.rate import stride
-from robopolicy.motion.check.trace import follow
+from robopolicy.motion.check.trace import follow, motor_power
 from robopolicy.motion.clip import Clip, list_clips, load_clips
 from robopolicy.robot import RobotModel
 
@@ -63,6 +63,28 @@ def test_standing_needs_what_the_servos_give_in_simulation(robot, seconds, share
     np.testing.assert_array_less(
         np.abs(torque - given)[sagittal], friction[sagittal] + share * np.abs(given[sagittal]).max()
     )
+
+
+def test_knee_bends_take_the_power_that_the_servos_give_in_simulation(go2):
+    """Plain MuJoCo lets a Go2 bend and stretch its legs on its servos; the clip is what they did, frame by frame."""
+    model, mj = go2, go2.mj
+    data = mujoco.MjData(mj)
+    data.qpos[:] = model.home_qpos
+    bend = np.array([{"thigh": 0.25, "calf": -0.5}.get(n.split("_")[1], 0.0) for n in model.joint_names])
+    steps, qpos, power = round(0.02 / mj.opt.timestep), [], []
+    for k in range(250):
+        given = 0.0
+        for i in range(steps):
+            t = (k * steps + i) * mj.opt.timestep
+            data.ctrl[:] = model.default_pose + bend * (1 - np.cos(2 * np.pi * t)) / 2
+            mujoco.mj_step(mj, data)
+            given += np.abs(data.qfrc_actuator * data.qvel)[model.dof_adr].sum() / steps
+        qpos.append(np.concatenate([data.qpos[:7], data.qpos[model.qpos_adr]]))
+        power.append(given)
+    kept = slice(50, 250)  # once it goes up and down evenly
+    clip = changed(still(model, model.home_qpos, 200), np.array(qpos[kept]))
+    assert np.mean(power[kept]) > 5
+    assert motor_power(clip, model).mean() == pytest.approx(np.mean(power[kept]), rel=0.15)
 
 
 @pytest.mark.parametrize("robot", ["droid", "go2"])

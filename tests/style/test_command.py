@@ -76,6 +76,8 @@ def test_one_json_object_that_recognises_what_the_runs_are_to_each_other(compare
     assert means == [r["matched"]["frechet"] or np.inf for r in (off, trot)]
     assert dose["falls"] == (means[1] < means[0])
     assert set(found["perfect_copy"]) == set(swap["clips"])
+    for t in found["cost_of_transport"]:
+        assert t["copy"] == found["perfect_copy"][t["clips"]]["cost_of_transport"] > 0
     assert set(found["control"]) == {"trot", "off", "pace"} - {
         r["policy"] for r in found["runs"] if r["matched"]["frechet"] is None
     }

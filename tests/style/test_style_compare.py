@@ -80,11 +80,11 @@ def policy(weight: float, clips: ClipSet = CLIPS, source: str = "t", seed: int =
 def test_transport_is_compared_within_a_task_where_that_is_possible():
     styled, plain, other = policy(0.5), policy(0.0), policy(0.0, source="other")
     costs = {(styled.label, "k"): 1.0, (plain.label, "k"): 4.0, (other.label, "k"): 100.0}
-    (found,) = transports([styled, plain, other], [CLIPS], costs)
-    assert (found.ratio, found.same_task) == (0.25, True)
-    (found,) = transports([styled, other], [CLIPS], costs)
+    (found,) = transports([styled, plain, other], [CLIPS], costs, {"k": 0.8})
+    assert (found.ratio, found.same_task, found.copy) == (0.25, True, 0.8)
+    (found,) = transports([styled, other], [CLIPS], costs, {"k": None})
     assert (found.ratio, found.same_task) == (0.01, False)
-    assert transports([styled], [CLIPS], costs) == []
+    assert transports([styled], [CLIPS], costs, {"k": None}) == []
 
 
 def test_transport_of_every_set_is_compared_at_its_own_velocities():
@@ -92,8 +92,9 @@ def test_transport_of_every_set_is_compared_at_its_own_velocities():
     other = replace(CLIPS, name="runs", key="r")
     walks, runs, plain = policy(0.5), policy(0.5, other), policy(0.0)
     costs = {(walks.label, "k"): 1.0, (walks.label, "r"): 9.0, (runs.label, "k"): 9.0, (runs.label, "r"): 3.0}
-    found = transports([walks, runs, plain], [CLIPS, other], costs | {(plain.label, "k"): 2.0, (plain.label, "r"): 4.0})
-    assert [(t.clips, t.ratio) for t in found] == [("walks", 0.5), ("runs", 0.75)]
+    costs |= {(plain.label, "k"): 2.0, (plain.label, "r"): 4.0}
+    found = transports([walks, runs, plain], [CLIPS, other], costs, {"k": 0.9, "r": 2.0})
+    assert [(t.clips, t.ratio, t.copy) for t in found] == [("walks", 0.5, 0.9), ("runs", 0.75, 2.0)]
     assert all(t.same_task for t in found)
 
 

@@ -104,6 +104,21 @@ def follow(clip: Clip, model: "RobotModel") -> Trace:
     return Trace(feet.names, heights, places, com, torque, touching)
 
 
+def motor_power(clip: Clip, model: "RobotModel") -> np.ndarray:
+    """Magnitude of the mechanical power that the motors would need to follow a clip, summed over the joints [W].
+
+    By inverse dynamics, see :mod:`robopolicy.motion.check.torque`: what a robot would spend that does exactly this.
+
+    Args:
+        clip: In the robot's joint order.
+        model: The robot.
+
+    Returns:
+        Shape (K,).
+    """
+    return np.abs(follow(clip, model).torque * smooth_motion(clip)[0][:, 6:]).sum(axis=1)
+
+
 def _solid(model: "RobotModel") -> mujoco.MjModel:
     """The model with every primitive geom solid, drawn-only ones included; feet pass through the floor."""
     spec = model.spec.copy()
