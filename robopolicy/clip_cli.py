@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robopolicy.motion.recording import Options
+    from robopolicy.motion.importing.recording import Options
 
 GAIT_FLAGS = (
     ("speed", "vx", "forward [m/s]"),
@@ -75,7 +75,7 @@ def _add_reading_flags(action: argparse.ArgumentParser) -> None:
 
 
 def _options(arguments: argparse.Namespace) -> "Options":
-    from robopolicy.motion.recording import Options
+    from robopolicy.motion.importing.recording import Options
 
     return Options(fps=arguments.fps, quat=arguments.quat, units=arguments.units)
 

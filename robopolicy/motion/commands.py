@@ -8,7 +8,7 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.recording import AS_WRITTEN, ImportNote, Options
+from robopolicy.motion.importing.recording import AS_WRITTEN, ImportNote, Options
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

@@ -11,7 +11,7 @@ from robopolicy.errors import UserError
 from robopolicy.motion import formats
 from robopolicy.motion.formats.bvh import load
 
-pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.recording.ImportNote")
+pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.importing.recording.ImportNote")
 ARM = """HIERARCHY
 ROOT Body
 {

@@ -10,11 +10,11 @@ from scipy.spatial.transform import Rotation
 
 from robopolicy.errors import UserError
 from robopolicy.motion import formats
-from robopolicy.motion.recording import Options, closes
+from robopolicy.motion.importing.recording import Options, closes
 from robopolicy.motion.retarget.anatomy import _foot_yaw, _turned_yaw
 from robopolicy.motion.retarget.characters import BALL, CHARACTERS, FIXED, HINGE, Character
 
-pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.recording.ImportNote")
+pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.importing.recording.ImportNote")
 HUMAN, DOG = CHARACTERS
 FPS = 30.0
 

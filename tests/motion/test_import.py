@@ -15,12 +15,12 @@ from robopolicy.motion import formats
 from robopolicy.motion.check import check
 from robopolicy.motion.clip import Clip, velocities
 from robopolicy.motion.ground import Stand, on_ground
-from robopolicy.motion.recording import Options
+from robopolicy.motion.importing.recording import Options
 from robopolicy.paths import clips_dir
 
 KIMODO = ("dance", "high5", "jumpjack", "walk", "wave")
 DOGS = ("leftturn0", "pace0", "pace1", "rightturn0", "trot0", "trot1")
-pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.recording.ImportNote")
+pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.importing.recording.ImportNote")
 
 
 def import_file(capsys, path, robot: str, output, *flags: str) -> tuple[Clip, str]:

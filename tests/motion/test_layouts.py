@@ -15,10 +15,10 @@ from robopolicy.errors import UserError
 from robopolicy.motion import formats
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.formats.beyondmimic import breadth_first
-from robopolicy.motion.recording import ImportNote, Options
+from robopolicy.motion.importing.recording import ImportNote, Options
 from robopolicy.robot import RobotModel, load_robot
 
-pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.recording.ImportNote")
+pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.importing.recording.ImportNote")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from robopolicy.motion.retarget.roles import Mapping, find_bodies, find_joints
 from robopolicy.motion.retarget.solve import retarget, retarget_clip
 from robopolicy.robot import RobotModel, load_robot
 
-pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.recording.ImportNote")
+pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.importing.recording.ImportNote")
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ import pytest
 
 from robopolicy.errors import UserError
 from robopolicy.motion import formats
-from robopolicy.motion.arrays import read_npy, read_npz, read_pickle
-from robopolicy.motion.unpickle import RefusedPickleError, loads
+from robopolicy.motion.importing.arrays import read_npy, read_npz, read_pickle
+from robopolicy.motion.importing.unpickle import RefusedPickleError, loads
 
 
 class Call:
@@ -202,7 +202,7 @@ TOWER = b"(" + b")" + b"\x85" * 2_000_000 + b"K\x01"
 def test_a_key_that_cannot_be_hashed_is_refused_and_kills_nothing(data: bytes, tmp_path: Path):
     (tmp_path / "x.pkl").write_bytes(data)
     code = (
-        "import pathlib, sys; from robopolicy.motion.unpickle import RefusedPickleError, loads\n"
+        "import pathlib, sys; from robopolicy.motion.importing.unpickle import RefusedPickleError, loads\n"
         "try: loads(pathlib.Path(sys.argv[1]).read_bytes())\n"
         "except RefusedPickleError as error: print(error)"
     )

@@ -6,8 +6,8 @@ A format is a module in this package with three things:
 * ``mismatch(path) -> str``: why the file's content is not of this layout, or ``""`` if it is; it must be cheap, and run
   nothing that a file holds;
 * ``read(path, model, options) -> Clip``: the clip in the robot's contract order, as a UserError for anything unusable.
-  What the file does not say is told by an :class:`~robopolicy.motion.recording.ImportNote`;
-  :func:`~robopolicy.motion.recording.to_clip` does what all layouts have in common.
+  What the file does not say is told by an :class:`~robopolicy.motion.importing.recording.ImportNote`;
+  :func:`~robopolicy.motion.importing.recording.to_clip` does what all layouts have in common.
 """
 
 from importlib import import_module
@@ -16,7 +16,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Protocol, cast
 
 from robopolicy.errors import UserError, unknown
-from robopolicy.motion.recording import AS_WRITTEN, Options
+from robopolicy.motion.importing.recording import AS_WRITTEN, Options
 
 if TYPE_CHECKING:
     from robopolicy.motion.clip import Clip

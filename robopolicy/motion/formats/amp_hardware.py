@@ -29,12 +29,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.arrays import starts_with
 from robopolicy.motion.clip import Clip, estimate_cycle, misfit, velocities
+from robopolicy.motion.importing.arrays import starts_with
+from robopolicy.motion.importing.quat_order import ORDERS
+from robopolicy.motion.importing.recording import AS_WRITTEN, Options, closes, unit
 from robopolicy.motion.plant import plant_feet
 from robopolicy.motion.pose import quat_conj, quat_rotate
-from robopolicy.motion.quat_order import ORDERS
-from robopolicy.motion.recording import AS_WRITTEN, Options, closes, unit
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

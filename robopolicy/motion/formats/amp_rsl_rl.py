@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robopolicy.errors import UserError
-from robopolicy.motion.arrays import names, number, numbers, read_npy, starts_with
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, to_clip
+from robopolicy.motion.importing.arrays import names, number, numbers, read_npy, starts_with
+from robopolicy.motion.importing.recording import AS_WRITTEN, Options, Recording, to_clip
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

@@ -14,12 +14,21 @@ import mujoco
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.arrays import names, npz_fields, number, numbers, read_npz
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.feet import full_qpos
 from robopolicy.motion.formats.isaaclab import body
-from robopolicy.motion.quat_order import ORDERS
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, joint_order, note, same_length, to_clip, unit
+from robopolicy.motion.importing.arrays import names, npz_fields, number, numbers, read_npz
+from robopolicy.motion.importing.quat_order import ORDERS
+from robopolicy.motion.importing.recording import (
+    AS_WRITTEN,
+    Options,
+    Recording,
+    joint_order,
+    note,
+    same_length,
+    to_clip,
+    unit,
+)
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

@@ -18,8 +18,8 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
+from robopolicy.motion.importing.recording import AS_WRITTEN, ImportNote, Options
 from robopolicy.motion.pose import quat_exp, quat_mul, quat_rotate
-from robopolicy.motion.recording import AS_WRITTEN, ImportNote, Options
 from robopolicy.motion.retarget.skeleton import Y_TO_Z_UP, SkeletonMotion, forward
 
 if TYPE_CHECKING:

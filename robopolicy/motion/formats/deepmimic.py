@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.arrays import numbers, starts_with
 from robopolicy.motion.clip import Clip, velocities
-from robopolicy.motion.pose import quat_conj, quat_exp, quat_mul, quat_slerp
-from robopolicy.motion.quat_order import ORDERS, upright
-from robopolicy.motion.recording import (
+from robopolicy.motion.importing.arrays import numbers, starts_with
+from robopolicy.motion.importing.quat_order import ORDERS, upright
+from robopolicy.motion.importing.recording import (
     AS_WRITTEN,
     FEWEST,
     OPEN,
@@ -36,6 +35,7 @@ from robopolicy.motion.recording import (
     to_clip,
     unit,
 )
+from robopolicy.motion.pose import quat_conj, quat_exp, quat_mul, quat_slerp
 from robopolicy.motion.retarget.characters import CHARACTERS, Character
 
 if TYPE_CHECKING:

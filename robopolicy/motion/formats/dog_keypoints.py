@@ -13,8 +13,8 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
+from robopolicy.motion.importing.recording import AS_WRITTEN, Options, note
 from robopolicy.motion.pose import quat_rotate
-from robopolicy.motion.recording import AS_WRITTEN, Options, note
 from robopolicy.motion.retarget.skeleton import Y_TO_Z_UP, SkeletonMotion
 
 if TYPE_CHECKING:

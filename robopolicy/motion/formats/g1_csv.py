@@ -2,7 +2,7 @@
 
 No header; a row has 36 columns: base position 3 [m], base quaternion 4, the 29 joints in the order of Unitree's SDK
 [rad]. LAFAN1 on G1 has quaternions **xyzw**, Kimodo **wxyz**; nothing else tells them apart, so the order is inferred
-from what the robot does (:mod:`robopolicy.motion.quat_order`). Both are of 30 frames per second.
+from what the robot does (:mod:`robopolicy.motion.importing.quat_order`). Both are of 30 frames per second.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, note, to_clip
+from robopolicy.motion.importing.recording import AS_WRITTEN, Options, Recording, note, to_clip
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

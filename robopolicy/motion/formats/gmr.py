@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robopolicy.errors import UserError
-from robopolicy.motion.arrays import number, numbers, read_pickle, starts_with
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, robot_joints, to_clip
+from robopolicy.motion.importing.arrays import number, numbers, read_pickle, starts_with
+from robopolicy.motion.importing.recording import AS_WRITTEN, Options, Recording, robot_joints, to_clip
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.arrays import names, npz_fields, number, numbers, read_npz
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.recording import AS_WRITTEN, Options, Recording, note, to_clip
+from robopolicy.motion.importing.arrays import names, npz_fields, number, numbers, read_npz
+from robopolicy.motion.importing.recording import AS_WRITTEN, Options, Recording, note, to_clip
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

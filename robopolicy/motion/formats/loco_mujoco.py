@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.arrays import npz_fields, numbers, read_npz
 from robopolicy.motion.clip import Clip
+from robopolicy.motion.importing.arrays import npz_fields, numbers, read_npz
+from robopolicy.motion.importing.recording import AS_WRITTEN, SETTLED, Options, Recording, note, to_clip
 from robopolicy.motion.pose import quat_exp, quat_mul
-from robopolicy.motion.recording import AS_WRITTEN, SETTLED, Options, Recording, note, to_clip
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

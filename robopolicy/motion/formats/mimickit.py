@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.arrays import number, numbers, read_pickle, starts_with
 from robopolicy.motion.clip import Clip
+from robopolicy.motion.importing.arrays import number, numbers, read_pickle, starts_with
+from robopolicy.motion.importing.recording import AS_WRITTEN, SETTLED, Options, Recording, robot_joints, to_clip
+from robopolicy.motion.importing.unpickle import shown
 from robopolicy.motion.pose import quat_exp
-from robopolicy.motion.recording import AS_WRITTEN, SETTLED, Options, Recording, robot_joints, to_clip
-from robopolicy.motion.unpickle import shown
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

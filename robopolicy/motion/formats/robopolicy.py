@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robopolicy.errors import UserError
-from robopolicy.motion.arrays import npz_fields
 from robopolicy.motion.clip import REQUIRED, Clip
-from robopolicy.motion.recording import AS_WRITTEN, Options
+from robopolicy.motion.importing.arrays import npz_fields
+from robopolicy.motion.importing.recording import AS_WRITTEN, Options
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

@@ -17,8 +17,8 @@ from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip, estimate_cycle, velocities
 from robopolicy.motion.footlock import lock_feet
 from robopolicy.motion.ik import SOLVER
+from robopolicy.motion.importing.recording import ImportNote
 from robopolicy.motion.pose import heading, quat_conj, quat_exp, quat_log, quat_mul, quat_rotate, rotate2
-from robopolicy.motion.recording import ImportNote
 from robopolicy.motion.retarget.landmarks import Landmarks
 from robopolicy.motion.retarget.robot_body import RobotBody
 from robopolicy.motion.retarget.roles import Mapping

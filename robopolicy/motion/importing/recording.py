@@ -13,8 +13,8 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import NORM_TOLERANCE, Clip, estimate_cycle, misfit, velocities
+from robopolicy.motion.importing.quat_order import ORDERS, other, tell_order
 from robopolicy.motion.pose import difference, move
-from robopolicy.motion.quat_order import ORDERS, other, tell_order
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel

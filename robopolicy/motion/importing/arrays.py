@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from robopolicy.errors import UserError
-from robopolicy.motion.unpickle import RefusedPickleError, loads, shown
+from robopolicy.motion.importing.unpickle import RefusedPickleError, loads, shown
 
 
 def npz_fields(path: Path) -> set[str]:
