@@ -18,6 +18,7 @@ from robopolicy.errors import UserError
 from robopolicy.films import Films
 from robopolicy.learn.amp import MotionPrior
 from robopolicy.learn.distill import imitate
+from robopolicy.learn.inherit import inherit
 from robopolicy.learn.policy import load_policy
 from robopolicy.learn.ppo import PPO
 from robopolicy.learn.ranks import Ranks
@@ -38,6 +39,8 @@ class Options:
 
     run: str | None = None
     """Run folder; by default runs/TASK-DATE-TIME."""
+    start_from: str | None = None
+    """Run folder of the same robot, whose policy this one begins as; its task may be another."""
     seed: int = 0
     """Seed of everything random. The same seed on the same machine gives the same weights to the bit."""
     seconds: float | None = None
@@ -112,6 +115,11 @@ class Trainer:
         error = warm_start(self.model.policy, self.env, self.reference, self.task.prior, self.options.seed)
         self.ranks.share(self.model.policy)
         return error
+
+    def inherit(self, folder: str) -> None:
+        """Begin as the policy of another run."""
+        inherit(self.model.policy, self.env, checkpoint.load(folder))
+        self.ranks.share(self.model.policy)
 
     def fit(self, folder: Path) -> None:
         """Collect, learn, log and save until the time or the steps are used up, or Ctrl-C."""
@@ -194,10 +202,12 @@ def train(task: Task, source: Path, options: Options) -> Path:
     trainer = Trainer(task, options)
     main = trainer.ranks.rank == 0
     hashes = {c.name: c.content_hash() for c in trainer.reference.clips} if trainer.reference else {}
+    if options.start_from is not None:
+        trainer.inherit(options.start_from)
     if main:
         checkpoint.begin_run(folder, task, source, asdict(options), hashes)
     trainer.model.set_logger(open_logs(folder, wandb=options.wandb) if main else Logger(None, []))
-    error = trainer.warm_start()
+    error = trainer.warm_start() if options.start_from is None else None
     if error is not None and main:
         print(f"warm start: the actor imitates {len(hashes)} clips with a mean square error of {error:.4f}")
     trainer.elapsed = time.perf_counter() - start
