@@ -1,4 +1,8 @@
-"""The droid walks as in droid_walk, and bears more: motors as they are, late or lost readings, loads, hard pushes."""
+"""The droid walks as in droid_walk, and bears more: motors as they are, late or lost readings, loads, hard pushes.
+
+Let it begin as a policy that walks, ``robopolicy train droid_robust --start-from RUN_OF_DROID_WALK``: one that learns
+to walk among all of this from nothing falls so often that it gives up turning and going backward.
+"""
 
 from dataclasses import replace
 
@@ -51,11 +55,5 @@ def task() -> Task:
         # Here a robot's motion differs from the clips for reasons that a discriminator must not live on.
         prior=replace(walk.prior, input_noise=0.6),
         # Half of droid_walk's step size: with so much noise twice as large an update is mostly chance.
-        ppo=replace(
-            walk.ppo,
-            hidden_actor=(256, 128),
-            hidden_critic=(256, 128),
-            learning_rate=4e-4,
-            final_learning_rate=5e-5,
-        ),
+        ppo=replace(walk.ppo, learning_rate=4e-4, final_learning_rate=5e-5),
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robopolicy.env.actuation import CORNER, Actuation, no_load_speed
+from robopolicy.env.orders import Orders
 from robopolicy.env.pushes import STATE as PUSHED
 from robopolicy.env.pushes import Pushes
 from robopolicy.env.senses import Senses
@@ -35,7 +36,7 @@ _AT_START = (
 _TOLD = ("command", "moving", "command_timer", "clip")
 # What an environment must remember to continue to the same numbers, besides its simulation.
 _SAVED = (*_OWN, *_AT_START[2:], *_TOLD, "window", "cursor", "clock")
-STATE_VERSION = 4
+STATE_VERSION = 5
 """Of what ``Env.state_dict`` gives; raised when an earlier one can no longer be continued."""
 
 
@@ -107,10 +108,11 @@ class Env:
         self.nominal = nominal
         hilly = task.terrain.active and not nominal
         late = [randomizer.most_steps("actuator_delay") for randomizer in task.randomizers.values()]
+        self._latest = 0 if nominal else max(late, default=0)
         self.robot: RobotModel = load_robot(task.robot).compile(
             task.timestep,
             visual=False,
-            max_delay=0 if nominal else max(late, default=0),
+            max_delay=self._latest,
             lay=partial(lay, terrain=task.terrain) if hilly else None,
         )
         self.num_envs = num_envs or task.num_envs
@@ -223,11 +225,13 @@ class Env:
         self.action.copy_(action.clamp(-self.action_clip, self.action_clip))
         self.target.copy_(torch.clamp(self.default_pose + self.action_scale * self.action, self.lower, self.upper))
         order = self.target - self.encoder_offset  # the servo regulates what its encoder reads
-        unread = None
+        lost, unread = None, None
         if self._loses:
             lost = torch.rand(self.num_envs, 2, generator=self.generator, device=self.device) < self.loss
-            order, unread = torch.where(lost[:, :1], self.ctrl.to(order.dtype), order), lost[:, 1:]
+            lost, unread = lost[:, :1], lost[:, 1:]
+            order = torch.where(lost, self.ctrl.to(order.dtype), order)
         self.ctrl.copy_(order)
+        self.orders.give(self.target, lost)
         self.actuation.advance(self.substeps, unread)
         return unread
 
@@ -249,6 +253,7 @@ class Env:
             action=self.action[rows].clone(),
             previous_action=self.previous_action[rows].clone(),
             target=self.target[rows].clone(),
+            order=self.orders.in_force(rows),
             command=self.command[rows].clone(),
             phase=self.phase[rows].clone(),
             moving=self.moving[rows].clone(),
@@ -349,6 +354,7 @@ class Env:
             self.ctrl.copy_(torch.where(mask.unsqueeze(-1), first.to(self.ctrl.dtype), self.ctrl))
         sim.forward(mask)
         self.actuation.begin(mask)
+        self.orders.begin(mask, self.target)
 
         def look(rows: Rows, n: int) -> dict[str, Tensor]:
             state = self.snapshot(rows)
@@ -404,6 +410,9 @@ class Env:
         self.sag, self.sensor_delay, self.loss = (torch.zeros(n, 1, device=device) for _ in range(3))
         own = {name: getattr(self, name) for name in _OWN}
         self.actuation = Actuation(self.sim, self.starts.fields, own, _columns(self.robot.dof_adr, self.device))
+        behind = self._latest > self.substeps
+        delay = self.sim.expand("actuator_delay") if behind else None
+        self.orders = Orders((n, j), delay, self._latest * self.task.timestep, self.control_dt, device)
         self.pinned_end = torch.zeros(n, dtype=torch.long, device=device)
         self.window_age = torch.zeros(n, dtype=torch.long, device=device)
         if self.reference is not None:
@@ -429,6 +438,7 @@ class Env:
             "senses": self.senses.state_dict(),
             "pushes": pushes,
             "actuation": self.actuation.state_dict(),
+            "orders": self.orders.given.clone(),
             "held_command": self.held_command,
             "starts": self.starts.state_dict(),
             "rng": self.generator.get_state(),
@@ -442,6 +452,7 @@ class Env:
         for name, value in state["pushes"].items():
             getattr(self.pushes, name).copy_(value)
         self.actuation.load_state_dict(state["actuation"])
+        self.orders.given.copy_(state["orders"])
         self.held_command = state["held_command"]
         self.starts.load_state_dict(state["starts"])
         self.generator.set_state(state["rng"])

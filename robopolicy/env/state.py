@@ -36,6 +36,8 @@ class State:
         action: Latest action, clipped. Shape (N, J).
         previous_action: The one before. Shape (N, J).
         target: Joint targets of the latest action [rad]. Shape (N, J).
+        order: Those that the servos follow: earlier ones where orders are late by more than a control period, or lost.
+            Shape (N, J).
         command: What the robot was told. Shape (N, C).
         phase: Gait clock in [0, 1). Shape (N,).
         moving: Whether the command asks for motion. Shape (N,) bool.
@@ -65,6 +67,7 @@ class State:
     action: Tensor
     previous_action: Tensor
     target: Tensor
+    order: Tensor
     command: Tensor
     phase: Tensor
     moving: Tensor
@@ -144,7 +147,7 @@ class State:
     @cached_property
     def torque(self) -> Tensor:
         """Torque of the servos at this instant [N m]. Shape (N, J)."""
-        raw = self.kp * (self.target - self.encoder_offset - self.joint_pos) - self.kd * self.joint_vel
+        raw = self.kp * (self.order - self.encoder_offset - self.joint_pos) - self.kd * self.joint_vel
         if self.torque_range is None:
             return torch.clamp(raw, -self.torque_limit, self.torque_limit)
         return torch.clamp(raw, self.torque_range[..., 0], self.torque_range[..., 1])

@@ -114,6 +114,7 @@ def _states(env: Env, reference: Reference, action: Tensor) -> State:
         action=action,
         previous_action=action,
         target=env.default_pose + env.action_scale * action,
+        order=env.default_pose + env.action_scale * action,
         command=command,
         phase=torch.nan_to_num(reference.phase),
         moving=env.task.gait.asked_by(command),

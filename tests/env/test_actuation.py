@@ -165,6 +165,25 @@ def test_a_reading_that_stands_keeps_its_noise():
         assert torch.equal(env.step(move).obs["actor"], first)
 
 
+def test_the_torque_is_what_the_engine_gives_though_orders_are_late_or_lost():
+    """One more physics step tells what the servos do at this instant; then the engine goes back."""
+    chosen = {
+        "late": randomize(randomizers.action_latency, steps=(0, 11)),
+        "loss": randomize(randomizers.packet_loss, share=(0.3, 0.3)),
+    }
+    env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 24)
+    env.reset(stagger=False)
+    force, behind = env.sim.bind("actuator_force"), 0
+    for move in actions(env, 8):
+        env.step(move)
+        state, before = env.state, env.sim.state_dict()
+        env.sim.advance(1)
+        torch.testing.assert_close(state.torque, force.float(), atol=2e-3, rtol=1e-4)
+        env.sim.load_state_dict(before)
+        behind += int((state.order != state.target).any(1).sum())
+    assert 40 < behind < 8 * 24
+
+
 def test_the_encoder_reads_half_the_play_too_much_under_load():
     chosen = {"play": randomize(randomizers.backlash, play=(0.04, 0.04))}
     env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 2)
