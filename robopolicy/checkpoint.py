@@ -63,7 +63,7 @@ def begin_run(folder: Path, task: Task, source: Path, options: dict[str, Any], c
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / SOURCE)
         config = {
-            "task": source.stem,
+            "task": task_name(source),
             "settings": to_values(task),
             "options": options,
             "clips": clip_hashes,
@@ -74,6 +74,19 @@ def begin_run(folder: Path, task: Task, source: Path, options: dict[str, Any], c
         write_json(folder / CONFIG, config)
     except OSError as error:
         raise UserError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
+
+
+def origin(source: Path) -> dict[str, Any]:
+    """config.json of the run whose task file this is; empty for a task file of its own."""
+    try:
+        return json.loads((source.parent / CONFIG).read_text()) if source.name == SOURCE else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def task_name(source: Path) -> str:
+    """The name of a task by its file; a run's copy has the name of what it was copied from."""
+    return origin(source).get("task", source.stem)
 
 
 def load_config(folder: Path) -> tuple[Task, dict[str, Any]]:

@@ -93,7 +93,7 @@ def evaluate(
     style: float = 1.0,
     command: np.ndarray | None = None,
 ) -> Evaluation:
-    """Run every episode once, with randomization, noise and pushes as in training, one command each.
+    """Run every episode once, with randomization, noise and pushes as at the end of the training, one command each.
 
     Args:
         task: The task; its clips judge the style even if the policy learned without them.
@@ -110,7 +110,7 @@ def evaluate(
         raise UserError(f"--style {style:g}: from 0, none of the style, to 1, all of it")
     if style != 1 and not task.channels.weighted:
         raise UserError(f"--style {style:g}: this policy is not told how much of its style to have")
-    env = Env(task, num_envs=episodes, seed=seed)
+    env = Env(task.in_full(), num_envs=episodes, seed=seed)
     env.reset(stagger=False)
     spread = replace(task.command, zero=0.0, single=0.0, from_clips=0.0)
     label = torch.arange(episodes) % max(len(env.channels.styles), 1)

@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec
@@ -75,7 +75,13 @@ class Randomizer:
         ``sensor_delay``: the readings); else 0."""
         if field not in self.function.fields:
             return 0
-        return int(self.params.get("steps", inspect.signature(self.function).parameters["steps"].default)[1])
+        default = inspect.signature(self.function).parameters.get("steps")
+        if default is None:
+            raise UserError(
+                f"{self.function.__name__} changes {field}; it needs an argument steps = (least, most), the physics "
+                "steps of the delay, so that there is room for the longest"
+            )
+        return int(self.params.get("steps", default.default)[1])
 
 
 @dataclass
@@ -185,6 +191,15 @@ class Task:
         """All that the policy is told: the command, and what it needs to know of the style."""
         return Channels(self.command, self.prior.labels, self.prior.active and self.prior.adjustable)
 
+    def in_full(self) -> "Task":
+        """The task as at the end of its training, to judge by: pushes, ground and ranges that grow have grown."""
+        return replace(
+            self,
+            push=replace(self.push, ramp_steps=0),
+            terrain=replace(self.terrain, ramp_steps=0),
+            adr=replace(self.adr, active=False),
+        )
+
     def validate(self) -> None:
         """Check the settings against each other.
 
@@ -195,6 +210,11 @@ class Task:
         if abs(substeps - round(substeps)) > 1e-6 or substeps < 1:
             raise UserError(f"control_dt {self.control_dt} s is not a multiple of timestep {self.timestep} s")
         for name, randomizer in self.randomizers.items():
+            if not hasattr(randomizer.function, "fields"):
+                raise UserError(
+                    f"randomizers.{name}: {randomizer.function.__name__} does not say what it changes: put "
+                    '@randomizes("FIELD", ...) of robopolicy.terms.randomizers above it'
+                )
             late = randomizer.most_steps("sensor_delay")
             if late > round(substeps):
                 raise UserError(
@@ -203,8 +223,7 @@ class Task:
                 )
         if self.num_envs < 1:
             raise UserError(f"num_envs is {self.num_envs}; it must be at least 1")
-        if not 0 <= self.prior.weight <= 1:
-            raise UserError(f"prior.weight is {self.prior.weight}; it must be between 0 and 1")
+        self.prior.validate()
         self.adr.validate()
         self.terrain.validate()
         if self.prior.clips and self.prior.styles:
@@ -234,6 +253,16 @@ class Task:
                 raise UserError(
                     f"observation {name!r} is {term.function.__name__}, which no robot can measure; the actor may see: "
                     f"{known}; give others to the critic as `privileged`"
+                )
+        for group in ("observations", "privileged"):
+            for name, term in getattr(self, group).items():
+                if term.history < 1:
+                    raise UserError(f"{group}.{name}.history is {term.history}; at least 1, the latest value")
+        for name, term in self.privileged.items():
+            if term.history != 1 or term.noise:
+                raise UserError(
+                    f"privileged.{name} has history {term.history} and noise {term.noise:g}; what the critic sees "
+                    "besides is the present truth: history 1, noise 0"
                 )
         for group in ("observations", "privileged", "rewards", "terminations", "randomizers"):
             for name, term in getattr(self, group).items():

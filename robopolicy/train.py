@@ -99,6 +99,11 @@ class Trainer:
         self._overflowed: set[str] = set()
         self._start = time.perf_counter()
 
+    @property
+    def clip_hashes(self) -> dict[str, str]:
+        """Hash of the content of every clip, by its name."""
+        return {c.name: c.content_hash() for c in self.reference.clips} if self.reference else {}
+
     def done(self) -> float:
         """How much of the run is over, 0 to 1, by the first bound that will be reached."""
         parts = []
@@ -180,16 +185,18 @@ class Trainer:
         self.elapsed = run.sidecar["seconds"]
         was = run.sidecar.get("engine", self.engine)
         known = run.state["env"].get("version") == STATE_VERSION
-        if self.ranks.rank == 0 and was == self.engine and known:
+        walked = run.state["learner"]["last_obs"] is not None  # a student's robots have no episode to go on with
+        if self.ranks.rank == 0 and was == self.engine and known and walked:
             self.env.load_state_dict(run.state["env"])
             return
-        if self.ranks.rank == 0:
+        if self.ranks.rank == 0 and walked:
             why = f"was trained on {was}; on {self.engine}" if known else "is from an earlier version;"
             warnings.warn(f"the run {why} its robots begin new episodes", stacklevel=2)
         seed = self.options.seed + self.ranks.rank + run.sidecar["steps"]
         for generator in (self.env.generator, self.model.generator, *([self.prior.generator] if self.prior else [])):
             generator.manual_seed(seed)
-        self.model._last_obs = None  # so that its environment begins anew
+        self.env.load_progress(run.state["env"])
+        self.model.begin_anew()
 
 
 def train(task: Task, source: Path, options: Options) -> Path:
@@ -197,14 +204,15 @@ def train(task: Task, source: Path, options: Options) -> Path:
     if options.seconds is None and options.steps is None:
         options.seconds = 600.0
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = Path(options.run or f"runs/{source.stem}-{stamp}")
+    folder = Path(options.run or f"runs/{checkpoint.task_name(source)}-{stamp}")
     start = time.perf_counter()
     trainer = Trainer(task, options)
     main = trainer.ranks.rank == 0
-    hashes = {c.name: c.content_hash() for c in trainer.reference.clips} if trainer.reference else {}
+    hashes = trainer.clip_hashes
     if options.start_from is not None:
         trainer.inherit(options.start_from)
     if main:
+        _warn_of_other_clips(checkpoint.origin(source).get("clips", {}), hashes)
         checkpoint.begin_run(folder, task, source, asdict(options), hashes)
     trainer.model.set_logger(open_logs(folder, wandb=options.wandb) if main else Logger(None, []))
     error = trainer.warm_start() if options.start_from is None else None
@@ -219,7 +227,7 @@ def train(task: Task, source: Path, options: Options) -> Path:
 def resume(folder: Path, options: Options) -> Path:
     """Go on with a run; bounds that are given replace the run's own, and a linear learning rate follows them."""
     run = checkpoint.load(folder)
-    names = ("seconds", "steps", "threads", "device")
+    names = ("seconds", "steps", "threads", "device", "contacts")
     told = {name: value for name, value in asdict(options).items() if value is not None and name in names}
     before = Options(**run.config["options"])
     if options.seconds is not None or options.steps is not None:
@@ -228,8 +236,13 @@ def resume(folder: Path, options: Options) -> Path:
         setattr(before, name, value)
     trainer = Trainer(run.task, before)
     main = trainer.ranks.rank == 0
-    trainer.model.set_logger(open_logs(folder, run.sidecar["steps"], before.wandb) if main else Logger(None, []))
+    if main:
+        _warn_of_other_clips(run.config.get("clips", {}), trainer.clip_hashes)
     trainer.restore(run)
+    if trainer.done() >= 1.0:
+        had = f"{run.sidecar['steps'] / 1e6:.2f} M steps, {run.sidecar['seconds']:.0f} s"
+        raise UserError(f"{folder} has trained all it was asked to ({had}); give more: --steps or --seconds")
+    trainer.model.set_logger(open_logs(folder, run.sidecar["steps"], before.wandb) if main else Logger(None, []))
     trainer.fit(folder)
     trainer.ranks.leave()
     return folder
@@ -254,7 +267,7 @@ def distill(folder: Path, options: Options) -> Path:
         options.seconds = 120.0
     out = Path(options.run or f"{folder}-student")
     trainer = Trainer(task, options)
-    hashes = {c.name: c.content_hash() for c in trainer.reference.clips} if trainer.reference else {}
+    hashes = trainer.clip_hashes
     checkpoint.begin_run(out, task, folder / checkpoint.SOURCE, asdict(options), hashes)
     teacher = load_policy(run.task.ppo, run.sidecar, run.state["learner"]["policy"]).to(trainer.env.device)
     student = trainer.model.policy
@@ -264,6 +277,7 @@ def distill(folder: Path, options: Options) -> Path:
         student.log_std.copy_(teacher.log_std)
     if trainer.prior is not None:
         trainer.prior.load_state_dict(run.state["prior"])
+    trainer.env.load_progress(run.state["env"])
     said = 0.0
 
     def report(steps: int, error: float) -> None:
@@ -281,6 +295,13 @@ def distill(folder: Path, options: Options) -> Path:
     trainer.save(out)
     print(f"saved {out}; go on with it: robopolicy train --resume {out} --seconds ...")
     return out
+
+
+def _warn_of_other_clips(before: dict[str, str], now: dict[str, str]) -> None:
+    """Say which clips are not what they were: the discriminator then measures by other ones."""
+    other = sorted(name for name in before.keys() | now.keys() if before and before.get(name) != now.get(name))
+    if other:
+        warnings.warn(f"clips that are not as they were when the run began: {', '.join(other)}", stacklevel=3)
 
 
 class _Interrupt:

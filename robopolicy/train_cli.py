@@ -41,6 +41,8 @@ class More:
     """Threads of the simulator; 0: one per core. No result depends on it."""
     device: str | None = None
     """Where to go on: auto, cpu, cuda or warp-cpu; by default as the run began."""
+    contacts: int | None = None
+    """Room for so many contacts per robot on a GPU; by default as the run began."""
 
 
 def run(argv: list[str]) -> int:
@@ -84,7 +86,7 @@ def _train(settings: Settings, source: Path) -> None:
 
 def _resume(folder: Path, argv: list[str]) -> int:
     more = _parse(f"robopolicy train --resume {folder}", More(), argv)
-    options = Options(seconds=more.seconds, steps=more.steps)
+    options = Options(seconds=more.seconds, steps=more.steps, contacts=more.contacts)
     options.threads, options.device = more.threads, more.device  # type: ignore[assignment]  # None: as the run began
     resume(folder, options)
     return 0

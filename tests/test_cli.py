@@ -247,11 +247,26 @@ def test_the_same_config_gives_the_same_bits(tiny, tmp_path):
     again = tmp_path / "again"
     assert main(["train", "--config", str(tiny / "config.json"), "--run", str(again)]) == 0
     assert_bit_equal(tiny, again)
+    assert checkpoint.load_config(again)[1]["task"] == "go2_velocity"
 
 
 def test_a_run_goes_on(copy):
     assert main(["train", "--resume", str(copy), "--steps", "2304"]) == 0
     assert json.loads((copy / "checkpoint.json").read_text())["steps"] == 2304
+
+
+def test_a_run_that_is_over_says_so_and_stays_as_it_is(copy, mistake):
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    assert "has trained all it was asked to (0.00 M steps" in mistake("train", "--resume", str(copy))
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+
+
+def test_clips_that_have_changed_are_named(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["clips"] = {"walk": "of old"}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.warns(UserWarning, match="clips that are not as they were when the run began: walk"):
+        assert main(["train", "--resume", str(copy), "--steps", "2304"]) == 0
 
 
 def test_ctrl_c_saves_and_resuming_continues_to_the_same_numbers(tiny, tmp_path, monkeypatch, capfd):
@@ -300,10 +315,16 @@ def test_a_run_of_an_earlier_version_goes_on_with_new_robots(copy: Path):
     path = copy / checkpoint.CHECKPOINT
     state = torch.load(path, weights_only=True)
     del state["env"]["version"], state["env"]["starts"]["commands"]
+    assert state["env"]["tensors"]["clock"] == STEPS / 32
     torch.save(state, path)
     with pytest.warns(UserWarning, match="the run is from an earlier version; its robots begin new episodes"):
         assert main(["train", "--resume", str(copy), "--steps", "2304"]) == 0
     assert checkpoint.load(copy).sidecar["steps"] == 2304
+    now = checkpoint.load(copy).state["env"]
+    assert now["tensors"]["clock"] == 2304 / 32  # pushes and ground go on growing from where they were
+    # Other robots than those that the seed began with.
+    first = train(copy.parent / "first", steps=768)
+    assert not torch.equal(now["tensors"]["command"], checkpoint.load(first).state["env"]["tensors"]["command"])
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from robopolicy.config import apply_values, to_values
+from robopolicy.env.env import Env
 from robopolicy.errors import UserError
 from robopolicy.learn.config import PPOConfig
-from robopolicy.task import Task, list_tasks, load_task
+from robopolicy.task import Randomizer, Task, list_tasks, load_task
+from robopolicy.terms.randomizers import Draft, randomizes
 
 
 def plain(value: Any) -> bool:
@@ -130,3 +132,36 @@ def test_free_dicts_and_optional_values():
     changed = apply_values(Settings(), values)
     assert changed == Settings({"walk_*": 2.0}, None, ("a", "b"))
     assert to_values(changed) == values
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"prior": {"updates": 0}}, r"prior\.updates is 0; it must be at least 1"),
+        ({"prior": {"replay": 0}}, r"prior\.replay is 0"),
+        ({"prior": {"batch_size": 1}}, r"prior\.batch_size is 1; it must be at least 4"),
+        ({"prior": {"warm_start_std": 0.0}}, r"prior\.warm_start_std is 0\.0; it must be positive"),
+        ({"prior": {"weight": 1.5}}, r"prior\.weight is 1\.5"),
+        ({"prior": {"input_noise": -0.1}}, r"prior\.input_noise is -0\.1; it must not be negative"),
+        ({"prior": {"reference_start": 2.0}}, r"prior\.reference_start is 2"),
+        ({"observations": {"gyro": {"history": 0}}}, r"observations\.gyro\.history is 0; at least 1"),
+        ({"privileged": {"base_height": {"noise": 0.1}}}, r"privileged\.base_height has history 1 and noise 0\.1"),
+        ({"privileged": {"base_height": {"history": 3}}}, r"privileged\.base_height has history 3"),
+    ],
+)
+def test_what_would_break_later_is_refused_by_name(values: Any, message: str):
+    with pytest.raises(UserError, match=message):
+        apply_values(load_task("droid_walk"), values).validate()
+
+
+def test_a_randomizer_must_say_what_it_changes_and_how_late_it_can_be():
+    task = load_task("droid_walk")
+    with pytest.raises(UserError, match=r"randomizers\.own: .*lambda.* does not say what it changes: put @randomizes"):
+        replace(task, randomizers={"own": Randomizer(lambda draft: None)}).validate()
+
+    @randomizes("actuator_delay")
+    def jitter(draft: Draft, seconds: float = 0.01) -> None:
+        pass
+
+    with pytest.raises(UserError, match="jitter changes actuator_delay; it needs an argument steps"):
+        Env(replace(task, randomizers={"own": Randomizer(jitter)}), 2)

@@ -208,6 +208,27 @@ def test_a_task_without_velocity_commands_has_no_velocity_error():
     assert result.yaw_rmse_radps is None
 
 
+def test_pushes_ground_and_ranges_that_grow_have_grown(watched: type[Watched]):
+    """Judged as at the end of a training, whatever the seed has seen of it."""
+    task = load_task("droid_rough")
+    now = replace(task, episode_s=2.4, push=replace(task.push, interval_s=(0.2, 0.4)))
+    grown = replace(
+        now,
+        push=replace(now.push, ramp_steps=0),
+        terrain=replace(now.terrain, ramp_steps=0),
+        adr=replace(now.adr, active=False),
+    )
+    assert now.push.ramp_steps > 0
+    assert now.adr.active
+    found, places = [], []
+    for each in (now, grown):
+        found.append(evaluate(each, stand(each), 12))
+        places.append(watched.last.states[0][0][:, 0])
+    assert found[0] == found[1]
+    assert np.ptp(places[0]) > 0.5 * (task.terrain.size - 24)  # robots keep 12 m from every edge
+    assert (watched.last.pushes.size == 1).all()
+
+
 def test_the_same_seed_judges_the_same():
     task = shipped("droid_walk", episode_s=2.4)
     a, b, c = (evaluate(task, stand(task), 8, seed=s) for s in (3, 3, 4))

@@ -21,9 +21,9 @@ class Command:
     resample_s: tuple[float, float] = (4.0, 8.0)
     """Time until a new command is drawn [s]."""
     zero: float = 0.1
-    """Part of the commands that are all zero."""
+    """Part of the commands that are all zero, or as near to it as their ranges go."""
     single: float = 0.3
-    """Part of the commands of which one channel alone is not zero."""
+    """Part of the commands of which one channel alone is not."""
     from_clips: float = 0.0
     """Part of the commands that are the velocity of a random moment of the task's clips."""
 
@@ -51,5 +51,6 @@ class Command:
         kind = torch.rand(n, 1, generator=generator, device=device)
         channel = torch.randint(count, (n, 1), generator=generator, device=device)
         only = torch.arange(count, device=device) == channel
-        value = torch.where((kind < self.zero + self.single) & ~only, 0.0, uniform)
-        return torch.where(kind < self.zero, 0.0, value)
+        still = torch.zeros_like(low).clamp(low, high)
+        value = torch.where((kind < self.zero + self.single) & ~only, still, uniform)
+        return torch.where(kind < self.zero, still, value)

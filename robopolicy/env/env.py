@@ -444,6 +444,11 @@ class Env:
             "rng": self.generator.get_state(),
         }
 
+    def load_progress(self, state: dict) -> None:
+        """Of what ``state_dict`` gave only how far pushes, ground and ranges have grown; robots stay as they are."""
+        self.clock.copy_(state["tensors"]["clock"])
+        self.starts.load_progress(state["starts"])
+
     def load_state_dict(self, state: dict) -> None:
         """Restore what ``state_dict`` gave."""
         for name, value in state["tensors"].items():

@@ -174,7 +174,11 @@ class Starts:
         """Restore what ``state_dict`` gave."""
         self._ahead.load_state_dict(state["episodes"], self.device)
         self._commands_ahead.load_state_dict(state["commands"], self.device)
-        if self.widening is not None:
+        self.load_progress(state)
+
+    def load_progress(self, state: dict) -> None:
+        """Of that only how far the ranges have grown."""
+        if self.widening is not None and "widening" in state:
             self.widening.load_state_dict(state["widening"])
 
 

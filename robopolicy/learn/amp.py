@@ -3,6 +3,7 @@
 Source: Peng et al., "AMP: Adversarial Motion Priors for Stylized Physics-Based Character Control", 2021.
 """
 
+import math
 import warnings
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from robopolicy.env.env import Env, Step
-from robopolicy.errors import UserError
+from robopolicy.errors import NonFiniteError, UserError
 from robopolicy.learn.graph import Graphed
 from robopolicy.learn.randomness import restore_generator
 from robopolicy.learn.ranks import ALONE, Ranks
@@ -151,6 +152,8 @@ class MotionPrior:
         self._reweigh(torch.stack(self._clip).flatten(), valid)
         total |= {"style_reward": self._style.mean(), "style_reward_std": self._style.std()}
         log = dict(zip(total, torch.stack(list(total.values())).tolist(), strict=True))  # waits for the device, once
+        if not math.isfinite(log["loss"]):
+            raise NonFiniteError(f"the motion prior's loss is {log['loss']}", "prior")
         self._watch(log)
         return log
 

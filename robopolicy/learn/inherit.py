@@ -99,5 +99,7 @@ def _normalizer(
         source = place.get(column, place.get((name, 0, part)))
         if source is not None:
             ratio = scale / theirs[list(theirs)[source]]
-            mean[i], var[i] = before.mean[source] * ratio, before.var[source] * ratio**2
+            mean[i] = ratio * before.mean[source]
+            width = before.var[source].sqrt() + before.epsilon  # what a value is divided by
+            var[i] = (ratio * width - new.epsilon).clamp(min=0).square()
     new.merge(mean, var, int(_SEEN))

@@ -450,6 +450,13 @@ class PPO(stable_baselines3.PPO):
         last = state["last_obs"]
         self._last_obs = None if last is None else {key: value.to(self.device) for key, value in last.items()}
 
+    def begin_anew(self) -> None:
+        """Begin new episodes next, with the random numbers as they are: no seed is set again."""
+        self.env._reset_seeds()
+        self._last_obs = None
+        self.episode_return.zero_()
+        self.episode_length.zero_()
+
     # ---- what Stable-Baselines3 expects around it
 
     def _setup_model(self) -> None:

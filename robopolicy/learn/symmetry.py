@@ -35,6 +35,8 @@ class Symmetry:
     """
 
     def __init__(self, task: Task, robot: RobotModel, device: torch.device):
+        if task.teacher:
+            raise UserError("ppo.symmetry_coef: a teacher sees what is privileged, whose mirror image is not known")
         mirror = Mirror(robot)
         joints = np.zeros((len(robot.joint_names),) * 2)
         joints[mirror.joint_index, np.arange(len(joints))] = mirror.joint_sign
@@ -51,7 +53,7 @@ class Symmetry:
             observations.joint_position: joints,
             observations.joint_velocity: joints,
             observations.last_action: joints,
-            observations.gait_phase: -np.eye(2),  # the other foot is half a cycle away
+            observations.gait_phase: _clock_sign(task, mirror) * np.eye(2),
         }
         blocks = []
         for name, term in task.observations.items():
@@ -79,6 +81,29 @@ class Symmetry:
         width = normalizer.var.sqrt() + normalizer.epsilon
         mirrored = normalizer((seen * width + normalizer.mean) @ self.seen)
         return (policy.actor(mirrored) - action @ self.done).square().mean()
+
+
+def _clock_sign(task: Task, mirror: Mirror) -> int:
+    """What the mirror does to the gait clock: -1 moves it half a cycle on, as where the feet of a pair take turns."""
+    found = set()
+    for name, term in task.rewards.items():
+        if "offsets" in term.params:
+            offset = np.asarray(term.params["offsets"], float)
+            apart = np.mod(offset[mirror.foot_index] - offset + 0.25, 1.0) - 0.25
+            if np.allclose(apart, 0.0):
+                found.add(1)
+            elif np.allclose(apart, 0.5):
+                found.add(-1)
+            else:
+                raise UserError(
+                    f"ppo.symmetry_coef: in rewards.{name} the feet of a pair are neither together nor half a cycle "
+                    f"apart (offsets {term.params['offsets']}): such a gait is not symmetric"
+                )
+    if len(found) > 1:
+        raise UserError(
+            "ppo.symmetry_coef: in one reward's clock the feet of a pair step together, in another's in turn"
+        )
+    return found.pop() if found else -1
 
 
 def _channel(name: str) -> int:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from robopolicy.errors import UserError
+
 
 @dataclass
 class Prior:
@@ -55,6 +57,26 @@ class Prior:
     """Supervised steps that teach the actor the clips before it learns by trial; 0: none."""
     warm_start_std: float = 0.25
     """Exploration noise after the warm start."""
+
+    def validate(self) -> None:
+        """Check the settings.
+
+        Raises:
+            UserError: A value is out of its range; the message names the setting.
+        """
+        if not 0 <= self.weight <= 1:
+            raise UserError(f"prior.weight is {self.weight}; it must be between 0 and 1")
+        for name, least in (("window", 1), ("updates", 1), ("batch_size", 4), ("replay", 1), ("warm_start", 0)):
+            if getattr(self, name) < least:
+                raise UserError(f"prior.{name} is {getattr(self, name)}; it must be at least {least}")
+        for name in ("learning_rate", "warm_start_std", "reward_scale"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"prior.{name} is {getattr(self, name)}; it must be positive")
+        for name in ("adapt", "weight_decay", "gradient_penalty", "input_noise"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"prior.{name} is {getattr(self, name)}; it must not be negative")
+        if not 0 <= self.reference_start <= 1:
+            raise UserError(f"prior.reference_start is {self.reference_start}; it must be between 0 and 1")
 
     @property
     def active(self) -> bool:

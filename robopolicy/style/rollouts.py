@@ -48,7 +48,7 @@ def roll_out(
     rng = np.random.default_rng(seed)
     chosen = [k % len(clips.commands) for k in range(episodes)]
     velocity = np.array([clips.commands[k][rng.integers(len(clips.commands[k]))] for k in chosen])
-    task = replace(subject.task, push=Push(), episode_s=seconds + 1)
+    task = replace(subject.task.in_full(), push=Push(), episode_s=seconds + 1)
     env = Env(task, num_envs=episodes, seed=seed, nominal=nominal)
     env.reset(stagger=False)
     command = held_command(task, subject.style, velocity, amount)

@@ -56,7 +56,7 @@ def switch(subject: Subject, trials: int = 50, seed: int = 0) -> Switch:
         trials: How many robots.
         seed: Of velocities, robots, noise and pushes.
     """
-    task = subject.task
+    task = subject.task.in_full()
     styles = task.channels.styles
     changes = 2 * len(styles)
     steps = round(SPELL_S / task.control_dt)

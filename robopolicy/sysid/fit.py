@@ -128,7 +128,8 @@ def _why_unknown(p: Parameter, value: float, half: float, free: bool, asked: dic
     """Why a number is not to be used; empty if it is."""
     if p.name == "torque" and not free:
         return f"the limit was not reached: at most {asked[p.where]:.3g} N m were asked for"
-    if free and value > p.high - 0.01 * p.scale:
+    lowest = p.low != 0 and value < p.low + 0.01 * p.scale  # nothing at all is a number like any other
+    if free and (lowest or value > p.high - 0.01 * p.scale):
         return f"it ran to the end of what was tried, {value:.3g}"
     if p.name == "latency":
         return "" if half < 0.004 else "the log does not excite it: targets change too slowly"

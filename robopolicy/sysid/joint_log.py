@@ -137,9 +137,11 @@ def _make(path: Path, order_time, target, time, position, velocity, kp, kd, grav
     if not np.isfinite(target).all(1).any():
         raise UserError(f"{path}: nothing was driven: no target is a number")
     stride = max(1, int(_DENSEST / np.median(np.diff(time)) + 1e-6))
-    if not np.isfinite(velocity).any():
-        notes = (*notes, "the log has no velocities: they are taken from the positions")
-        velocity = np.gradient(position, time, axis=0)
+    unknown = ~np.isfinite(velocity).any(0)
+    if unknown.any():
+        of = "" if unknown.all() else f" of {unknown.sum()} joints"
+        notes = (*notes, f"the log has no velocities{of}: they are taken from the positions")
+        velocity = np.where(unknown, np.gradient(position, time, axis=0), velocity)
     keep = slice(None, None, stride)
     return JointLog(
         path,

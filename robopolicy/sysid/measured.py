@@ -1,5 +1,6 @@
 """Numbers that were measured on a robot: the file that holds them, and a task that trains with them."""
 
+import inspect
 import math
 import tomllib
 from dataclasses import dataclass, field, replace
@@ -166,7 +167,8 @@ def _set(
         return {function.__name__: Randomizer(function, params)} | terms
     old = terms[found[0]]
     if at_least:
-        params = {name: max(value, old.params.get(name, value)) for name, value in params.items()}
+        usual = {name: p.default for name, p in inspect.signature(function).parameters.items()}
+        params = {name: max(value, old.params.get(name, usual[name])) for name, value in params.items()}
     return terms | {found[0]: replace(old, params=old.params | params)}
 
 

@@ -111,7 +111,12 @@ def foot_clock(
 
 
 def track_posture(state: State, std: float = 0.1) -> Tensor:
-    """exp(-error^2 / std^2) for a command of base height offset [m], pitch and roll [rad] in its first channels."""
+    """exp(-error^2 / std^2) for a command of base height offset [m], pitch and roll [rad] in its first channels.
+
+    Args:
+        state: The robots.
+        std: Tolerance of pitch and roll [rad]; a tenth as many metres is that of the height.
+    """
     home = float(state.robot.home_qpos[2])
     pitch = torch.asin(state.gravity_b[:, 0].clamp(-1, 1))
     roll = torch.asin(-state.gravity_b[:, 1].clamp(-1, 1))

@@ -100,6 +100,18 @@ def test_an_environment_widens_its_ranges_and_goes_on_with_them():
     assert again.starts.widening.widths.flatten().tolist() == pytest.approx([0.3] * 4)
 
 
+def test_only_how_far_ranges_have_grown_can_be_taken_on():
+    env, other = env_with(0.2, 1.0, episodes=4), env_with(0.2, 1.0, episodes=4)
+    env.age.fill_(env.max_episode_steps - 1)
+    env.step(torch.zeros(256, env.num_actions))
+    qpos = other.qpos.clone()
+    other.load_progress(env.state_dict())
+    assert other.starts.widening is not None
+    assert other.starts.widening.widths.flatten().tolist() == pytest.approx([0.3] * 4)
+    assert other.clock == env.clock == 1
+    assert torch.equal(other.qpos, qpos)
+
+
 def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(UserError, match="shrink_below 0.9 must lie below adr.widen_above 0.9"):
         Adr(shrink_below=0.9).validate()

@@ -459,6 +459,15 @@ def test_commands_are_zero_or_single_as_often_as_asked_and_cover_their_ranges():
     assert (single != 0).float().mean(0).tolist() == pytest.approx([1 / 3] * 3, abs=0.03)
 
 
+def test_commands_whose_range_is_without_zero_stay_in_it():
+    command = Command(ranges={"vx": (0.3, 1.0), "vy": (-0.4, -0.1), "wz": (-1.0, 1.0)}, zero=0.2, single=0.3)
+    drawn = command.draw(5_000, torch.Generator().manual_seed(0))
+    low, high = command.bounds(drawn.device)
+    assert ((drawn >= low) & (drawn <= high)).all()
+    stopped = (drawn == torch.tensor([0.3, -0.1, 0.0])).all(1)
+    assert float(stopped.float().mean()) == pytest.approx(0.2, abs=0.02)
+
+
 def test_moving_says_whether_the_command_asks_for_motion():
     env = Env(quiet(gait=Gait(standing_speed=0.1)), 3, nominal=True)
     env.reset()

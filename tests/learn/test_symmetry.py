@@ -121,3 +121,32 @@ def test_without_symmetry_there_is_none_to_learn():
     pose[robot.joint_names.index("l_knee")] += 0.1
     with pytest.raises(UserError, match="default pose of robot 'droid' differs at"):
         Symmetry(task, replace(robot, default_pose=pose), CPU)
+
+
+def test_the_clock_of_a_gait_whose_sides_step_together_is_the_same_in_the_mirror():
+    task = quiet("go2_velocity")
+    part = sum(
+        term.function(Env(task, 1).snapshot(), **term.params).shape[1] * term.history
+        for name, term in list(task.observations.items())[: list(task.observations).index("gait_phase")]
+    )
+
+    def clock(offsets: tuple[float, ...]) -> torch.Tensor:
+        rewards = {
+            n: replace(r, params=r.params | {"offsets": offsets})
+            for n, r in task.rewards.items()
+            if "offsets" in r.params
+        }
+        assert rewards
+        changed = replace(task, rewards=task.rewards | rewards)
+        return Symmetry(changed, compiled("go2"), CPU).seen[part : part + 2, part : part + 2]
+
+    assert torch.equal(clock((0.0, 0.5, 0.5, 0.0)), -torch.eye(2))  # trot
+    assert torch.equal(clock((0.0, 0.0, 0.5, 0.5)), torch.eye(2))  # bound
+    with pytest.raises(UserError, match="neither together nor half a cycle"):
+        clock((0.0, 0.25, 0.5, 0.75))
+
+
+def test_a_teacher_is_refused():
+    task = quiet("droid_walk", teacher=True)
+    with pytest.raises(UserError, match="a teacher sees what is privileged"):
+        Symmetry(task, compiled("droid"), CPU)

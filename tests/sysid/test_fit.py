@@ -8,7 +8,8 @@ import plain_robot
 import pytest
 
 from robopolicy.errors import UserError
-from robopolicy.sysid.fit import Fit, fit
+from robopolicy.sysid.fit import Fit, _why_unknown, fit
+from robopolicy.sysid.parameters import Parameter
 from robopolicy.sysid.stand import Servos, Stand, cut
 
 TOLERANCE = {"kp": 0.05, "kd": 0.05, "armature": 0.05, "friction": 0.12, "torque": 0.12}
@@ -86,3 +87,16 @@ def test_what_is_not_excited_is_named(arms):
         assert got.value == got.parameter.file
     assert "not reached" in estimate(found, "torque", ".*_shoulder").why
     assert any("left_elbow hardly moved" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("value", "known"), [(3.001, False), (10.0, True), (19.999, False)])
+def test_a_number_at_either_end_of_what_was_tried_is_not_known(value: float, known: bool):
+    gain = Parameter("kp", ".*", (0,), file=10.0, start=10.0, scale=10.0, low=3.0, high=20.0)
+    why = _why_unknown(gain, value, half=0.01, free=True, asked={})
+    assert (not why) == known
+    assert known or "ran to the end" in why
+
+
+def test_no_friction_at_all_is_a_number():
+    friction = Parameter("friction", ".*", (0,), file=0.5, start=0.5, scale=0.5, low=0.0, high=5.0)
+    assert not _why_unknown(friction, 0.0, half=0.01, free=True, asked={})

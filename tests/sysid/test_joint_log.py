@@ -66,3 +66,14 @@ def test_what_cannot_be_used_is_refused(arms, tmp_path, changes, said):
     np.savez(tmp_path / "log.npz", **small(**changes))
     with pytest.raises(UserError, match=said):
         load_joint_log(tmp_path / "log.npz", arms)
+
+
+def test_velocities_that_one_joint_lacks_are_taken_from_its_positions(arms, tmp_path):
+    table = small()
+    velocity = table["velocity"].copy()
+    velocity[:, 1] = np.nan
+    np.savez(tmp_path / "log.npz", **(table | {"velocity": velocity}))
+    log = load_joint_log(tmp_path / "log.npz", arms)
+    np.testing.assert_array_equal(log.velocity[:, [0, 2]], table["velocity"][:, [0, 2]])
+    np.testing.assert_allclose(log.velocity[1:-1, 1], np.gradient(table["position"][:, 1], table["time"])[1:-1])
+    assert any("no velocities of 1 joints" in note for note in log.notes)

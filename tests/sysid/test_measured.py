@@ -1,5 +1,6 @@
 """What was measured reaches the robots of a training, and a run that was written down gets it back."""
 
+import inspect
 import json
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from robopolicy.errors import UserError
 from robopolicy.export import action_delay
 from robopolicy.sysid.measured import apply_measured, read_measured, restore_measured
 from robopolicy.sysid.report import as_text, as_values, write_measured
+from robopolicy.task import randomize
+from robopolicy.terms import randomizers
 
 FILE = """
 robot = "go2"
@@ -105,3 +108,14 @@ def test_a_fit_is_written_and_read(found, tmp_path):
     assert read.latency_s[0] <= arm.LATENCY <= read.latency_s[1]
     assert "kp" in as_text(found)
     assert json.loads(json.dumps(as_values(found), allow_nan=False))["after_rad"] == found.after
+
+
+def test_an_offset_that_was_measured_never_narrows_what_the_task_draws(file):
+    """0.05 rad in the file; the function's own default, 0.02, counts where the task names none."""
+    small = file.read_text().replace("[-0.05, -0.03]", "[-0.005, -0.003]")
+    task = quiet("go2_trot", randomizers={"encoder": randomize(randomizers.encoder_offset)})
+    limits = []
+    for text in (file.read_text(), small):
+        file.write_text(text)
+        limits.append(apply_measured(task, file).randomizers["encoder"].params["limit"])
+    assert limits == [0.05, inspect.signature(randomizers.encoder_offset).parameters["limit"].default]

@@ -65,8 +65,7 @@ class RunSubject(RunPerformer):
             most = max((r.most_steps("actuator_delay") for r in task.randomizers.values()), default=0)
             room.params["steps"] = (0, most + _LATE)
             task = replace(task, randomizers={"room": room, **task.randomizers})
-        land = replace(task.terrain, ramp_steps=0)  # all of it, as at the end of the training
-        task = replace(task, terrain=land, push=Push(), prior=replace(task.prior, reference_start=0.0))
+        task = replace(task.in_full(), push=Push(), prior=replace(task.prior, reference_start=0.0))
         reference = None
         if task.prior.active:
             try:
