@@ -116,9 +116,9 @@ FIGURES = {
 
 
 def _spread(values: Sequence[float | None]) -> tuple[float, float] | None:
-    """Mean and deviation of what is known."""
+    """Mean and sample deviation of what is known; the latter is 0 of a single value."""
     known = [v for v in values if v is not None]
-    return (float(np.mean(known)), float(np.std(known))) if known else None
+    return (float(np.mean(known)), float(np.std(known, ddof=1)) if len(known) > 1 else 0.0) if known else None
 
 
 def alike(rows: Sequence[Row]) -> list[list[Row]]:
@@ -162,15 +162,16 @@ def trained_doses(rows: Sequence[Row]) -> list[Dose]:
 def told_dose(row: Row, yardstick: Yardstick, mass: float, episodes: int, seed: int) -> Dose:
     """One policy told to have none, some, more of its style; ``row`` is the whole."""
     s = row.subject
-    found = [
-        replace(
-            row,
-            measures=measure(roll_out(s, row.clips, episodes, seed, amount), row.clips, yardstick, mass, seed),
-            evaluation=evaluate(s.task, s.act, episodes, seed, seconds=_SECONDS, style=amount),
-        )
-        for amount in AMOUNTS
+    judged = [
+        replace(row, evaluation=evaluate(s.task, s.act, episodes, seed, seconds=_SECONDS, style=amount))
+        for amount in (*AMOUNTS, 1.0)
     ]
-    values = {name: [_spread([pick(r)]) for r in [*found, row]] for name, pick in FIGURES.items()}
+    motions = [roll_out(s, row.clips, episodes, seed, amount) for amount in AMOUNTS]
+    found = [
+        replace(r, measures=measure(m, row.clips, yardstick, mass, seed))
+        for r, m in zip(judged[:-1], motions, strict=True)
+    ]
+    values = {name: [_spread([pick(r)]) for r in [*found, judged[-1]]] for name, pick in FIGURES.items()}
     return Dose(s.label, True, [*AMOUNTS, 1.0], values)
 
 
