@@ -1,5 +1,6 @@
 """Inverse kinematics: joint angles that put the feet where a plan wants them."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import mink
@@ -14,6 +15,21 @@ if TYPE_CHECKING:
 SOLVER = "daqp"
 FLAT_ROUNDING = 0.02
 """Tilt over which the sole's lowest edge changes sides smoothly [rad]."""
+
+
+class RangesOf(mink.ConfigurationLimit):
+    """The ranges of those joints only that are moved: one that is held may be at its limit, and no step would be found.
+
+    Args:
+        mj: The robot.
+        dofs: Degrees of freedom that are moved.
+        margin: Distance kept from the limits [rad].
+    """
+
+    def __init__(self, mj: mujoco.MjModel, dofs: Collection[int], margin: float) -> None:
+        super().__init__(mj, gain=1.0, min_distance_from_limits=margin)
+        self.indices = np.array([dof for dof in self.indices if dof in dofs], dtype=int)
+        self.projection_matrix = np.eye(mj.nv)[self.indices] if len(self.indices) else None
 
 
 class FootIK:
@@ -37,13 +53,13 @@ class FootIK:
         self.model, self.feet = model, Feet(model)
         self.flat = [flat and f for f in self.feet.flat]
         self._configuration = mink.Configuration(model.mj, model.home_qpos)
-        self._limits = [mink.ConfigurationLimit(model.mj, gain=1.0, min_distance_from_limits=margin)]
         self._tasks = [
             mink.FrameTask(name, "site", position_cost=1.0, orientation_cost=[0.0, 0.3, 0.3] if flat else 0.0)
             for name, flat in zip(self.feet.names, self.flat, strict=True)
         ]
         self._legs = [_leg_dofs(model, int(site)) for site in model.foot_sites]
         legs = set[int]().union(*self._legs)
+        self._limits = [RangesOf(model.mj, legs, margin)]
         frozen = [dof for dof in range(model.mj.nv) if dof not in legs]
         self._constraints = [mink.DofFreezingTask(model.mj, frozen)]
         joints = [i for i, dof in enumerate(model.dof_adr) if dof in legs]

@@ -81,6 +81,24 @@ def test_free_feet_leave_the_legs_to_the_author(tmp_path, droid):
     np.testing.assert_allclose(clip.qpos[:, 7 + droid.joint_names.index("r_knee")], 0)
 
 
+def test_a_joint_may_be_keyed_up_to_its_limit(tmp_path, droid):
+    """The feet do not hang on the head: that it has no room left is nothing to them."""
+    yaw = droid.joint_names.index("head_yaw")
+    for angle in (droid.upper[yaw] - 0.01, droid.upper[yaw]):
+        clip = build(tmp_path, GOOD.replace("head_yaw = 30.0", f"head_yaw = {np.degrees(angle)}"), droid)
+        assert clip.qpos[:, 7 + yaw].max() == pytest.approx(angle, abs=1e-9)
+
+
+def test_a_leg_at_its_limit_leaves_the_head_its_target(tmp_path, droid):
+    knee = droid.joint_names.index("l_knee")
+    text = GOOD.replace("loop = true", 'loop = true\nfeet = "free"') + "targets.head = { yaw = 10.0 }\n"
+    text = text.replace("head_yaw = 30.0", f"l_knee = {np.degrees(droid.upper[knee])}")
+    clip = build(tmp_path, text, droid)
+    np.testing.assert_allclose(clip.qpos[:, 7 + knee], droid.upper[knee], atol=1e-9)
+    turned = clip.qpos[50, 7 + droid.joint_names.index("head_yaw")]  # its axis points down
+    assert turned == pytest.approx(-np.radians(10), abs=1e-3)
+
+
 def test_splines_pass_through_keys_with_continuous_velocity():
     keys = [
         (0.0, 0.0, "smooth"),
@@ -129,6 +147,7 @@ def test_waves_ride_on_top(tmp_path, droid):
         ("duration = 2.0", "", "'duration' is missing"),
         ("duration = 2.0", "duration = 1.999", "not a whole number of frames"),
         ('"droid"', '"go2"', "is for robot 'go2', not 'droid'"),
+        ("head_yaw = 30", "head_yaw = 60", r"frame 50 .1.00 s. head_yaw is sent to 1.0472 rad .*-49.96 to 49.96 deg"),
         ("height = -0.03", "height = 0.3", "frame .* [lr]_foot stays .* mm .*from its place"),
         ("[[pose]]", "[[pose", "not TOML"),
     ],

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 REACH = 1e-6
 """How far a foot may stay from its place before the file is refused [m]."""
+BEYOND = 1e-6
+"""A joint that is keyed this far beyond its range is at its limit [rad]."""
 SETTLED = 1e-7
 """A flight is found when the centre of mass moves less than this against the base from one try to the next [m]."""
 
@@ -98,6 +100,7 @@ class Compiler:
         values = {part: self._values(part, keys) for part, keys in self.tracks.items()}
         for wave in script.waves:
             values[wave.of] = values.get(wave.of, self._rest(wave.of)) + self._sine(wave)
+        self._within_ranges(values)
         qpos = self._solve_flights(values) if script.flights else self._solve(values)
         if self.paths:
             down = np.stack([path.down for path in self.paths], axis=1)
@@ -117,6 +120,28 @@ class Compiler:
         if part.group != "joints":
             return 0.0
         return float(self.model.default_pose[self.model.joint_names.index(part.name)])
+
+    def _within_ranges(self, values: dict[Part, np.ndarray]) -> None:
+        """Refuse a joint that is sent further than it goes.
+
+        Raises:
+            UserError: It names the joint, the frame and the range.
+        """
+        model = self.model
+        for j, name in enumerate(model.joint_names):
+            angles = values.get(Part("joints", "", name))
+            limited = model.mj.jnt_limited[model.mj.dof_jntid[model.dof_adr[j]]]
+            if angles is None or not limited:
+                continue
+            beyond = np.maximum(angles - model.upper[j], model.lower[j] - angles)
+            k = int(beyond.argmax())
+            if beyond[k] > BEYOND:
+                sent, low, high = angles[k], model.lower[j], model.upper[j]
+                raise UserError(
+                    f"{self.script.path}: in frame {k} ({self.times[k]:.2f} s) {name} is sent to {sent:.4f} rad "
+                    f"({np.degrees(sent):.2f} deg); it goes from {low:.4f} to {high:.4f} rad "
+                    f"({np.degrees(low):.2f} to {np.degrees(high):.2f} deg)"
+                )
 
     def _solve_flights(self, values: dict[Part, np.ndarray]) -> np.ndarray:
         """As `_solve`, with the centre of mass on a parabola in flight.

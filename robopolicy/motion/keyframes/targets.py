@@ -9,7 +9,7 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.feet import full_qpos
-from robopolicy.motion.ik import SOLVER
+from robopolicy.motion.ik import SOLVER, RangesOf
 from robopolicy.motion.pose import heading, quat_conj, quat_from_euler, quat_log, quat_mul, quat_rotate
 
 if TYPE_CHECKING:
@@ -112,10 +112,9 @@ class TargetIK:
         self.joints = np.array(joints, dtype=int)
         self._margin = np.minimum(margin, (model.upper - model.lower)[joints] / 4)
         self._configuration = mink.Configuration(model.mj, model.home_qpos)
-        self._limits = [mink.ConfigurationLimit(model.mj, gain=1.0, min_distance_from_limits=margin)]
-        self._frozen = [
-            mink.DofFreezingTask(model.mj, [d for d in range(model.mj.nv) if d not in model.dof_adr[joints]])
-        ]
+        moved = model.dof_adr[joints].tolist()
+        self._limits = [RangesOf(model.mj, moved, margin)]
+        self._frozen = [mink.DofFreezingTask(model.mj, [d for d in range(model.mj.nv) if d not in moved])]
         weights = np.full(model.mj.nv, REST_WEIGHT)
         weights[model.dof_adr[list(keyed)]] = KEYED_WEIGHT
         self._keyed = mink.PostureTask(model.mj, cost=weights)
@@ -161,9 +160,12 @@ class TargetIK:
             task.turn = quat_from_euler(*(wanted.get(part, 0.0) for part in ("roll", "pitch", "yaw")))
         tasks = [*self.tasks.values(), self._keyed]
         for _ in range(iterations):
-            step = mink.solve_ik(
-                self._configuration, tasks, 1.0, SOLVER, damping=1e-8, limits=self._limits, constraints=self._frozen
-            )
+            try:
+                step = mink.solve_ik(
+                    self._configuration, tasks, 1.0, SOLVER, damping=1e-8, limits=self._limits, constraints=self._frozen
+                )
+            except mink.NoSolutionFound:  # then the target stays as far off as it is
+                break
             self._configuration.integrate_inplace(step, 1.0)
             if np.abs(step).max() < 1e-10:
                 break
