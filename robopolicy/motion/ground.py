@@ -49,7 +49,7 @@ def on_ground(clip: Clip, model: "RobotModel") -> tuple[Clip, Stand]:
     poses = [Leg(model, foot).forward(clip.qpos[:, :7], clip.qpos[:, 7:]) for foot in range(len(model.foot_sites))]
     heights = np.stack([low for _, _, low in poses], axis=1)
     places = np.stack([place for place, _, _ in poses], axis=1)
-    height = _ground_height(heights, places, clip.fps)
+    height = ground_height(heights, places, clip.fps)
     shift = -height if abs(height) >= SHIFT else 0.0
     heights = heights + shift
     speed = np.linalg.norm(np.diff(places[:, :, :2], axis=0), axis=2) * clip.fps
@@ -64,8 +64,14 @@ def on_ground(clip: Clip, model: "RobotModel") -> tuple[Clip, Stand]:
     return _shifted(clip, shift) if shift else clip, how
 
 
-def _ground_height(heights: np.ndarray, places: np.ndarray, fps: float) -> float:
-    """Height of the ground [m]: the median of the lowest foot's, over the frames in which that foot is slow."""
+def ground_height(heights: np.ndarray, places: np.ndarray, fps: float) -> float:
+    """Height of the ground [m]: the median of the lowest foot's, over the frames in which that foot is slow.
+
+    Args:
+        heights: Lowest point of each foot [m]. Shape (K, F).
+        places: Position of each foot, world [m]. Shape (K, F, 3).
+        fps: Frames per second.
+    """
     lowest = heights.argmin(axis=1)[:, None]
     speed = np.linalg.norm(np.gradient(places, 1 / fps, axis=0), axis=2)
     slow = np.take_along_axis(speed, lowest, axis=1)[:, 0] < SLOW

@@ -94,6 +94,38 @@ def test_a_clean_clip_comes_back_as_it_is(droid):
     assert repair.clip.content_hash() == clip.content_hash()
 
 
+def hops(droid) -> Clip:
+    """A droid that hops in place and looks round, in the air for most of the time."""
+    k = np.arange(15)
+    flight = 0.5 * 9.81 * (k + 1) * (15 - k) / 50**2
+    height = np.tile(np.concatenate([np.zeros(10), flight]), 5)
+    qpos = np.tile(np.concatenate([droid.home_qpos[:7], droid.default_pose]), (len(height), 1))
+    qpos[:, 2] += height
+    qpos[:, 7 + droid.joint_names.index("head_yaw")] = 0.2 * np.sin(np.arange(len(qpos)) / 15)  # it never stands still
+    clip = Clip("hops", 50.0, tuple(droid.joint_names), qpos, np.zeros((len(qpos), 20)), loop=False, robot="droid")
+    return changed(clip, qpos)
+
+
+def test_a_hop_is_not_put_on_the_ground(droid):
+    clip = hops(droid)
+    qpos = clip.qpos.copy()
+    qpos[53, 2] -= 0.012  # in a stance
+    damaged = changed(clip, qpos)
+    assert "penetration" in {d.kind for d in check(damaged, droid)}
+    repair = fix(damaged, droid)
+    assert "penetration" not in {d.kind for d in repair.left}
+    np.testing.assert_allclose(repair.clip.qpos, clip.qpos, atol=1e-3)
+
+
+def test_a_hop_in_the_ground_is_lifted_as_a_whole(droid):
+    clip = hops(droid)
+    qpos = clip.qpos.copy()
+    qpos[:, 2] -= 0.04
+    repair = fix(changed(clip, qpos), droid)
+    assert "lifted by 40 mm, onto the ground" in repair.changes
+    np.testing.assert_allclose(repair.clip.qpos, clip.qpos, atol=1e-3)
+
+
 def test_limits_are_clamped_and_nothing_else(droid):
     clip = load_clips("droid", "stand_idle")[0]
     damaged, beyond = PLANTERS["beyond limit"][1](clip, droid, np.random.default_rng(3))

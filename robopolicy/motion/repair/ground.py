@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robopolicy.motion.check import CONTACT_HEIGHT
+from robopolicy.motion.check import CONTACT_HEIGHT, Defect, check
 from robopolicy.motion.check.steps import true_velocities
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.feet import Feet
+from robopolicy.motion.ground import ground_height
 from robopolicy.motion.repair import Repair, kinds, told
 
 if TYPE_CHECKING:
@@ -17,17 +18,19 @@ if TYPE_CHECKING:
 
 WRONG_HEIGHT = 0.002
 """A clip whose feet stand within this of the ground is left at its height [m]."""
+OFF_GROUND = {"penetration", "floating"}
+"""Kinds of defect that a wrong height brings."""
 
 
 def ground(repair: Repair, model: "RobotModel") -> None:
     """The clip's height, frames that still sink, feet that slide together, then each foot. What would bring a defect
     that was not there is left to the last, which moves legs only."""
     found = kinds(repair.clip, model)
-    if found & {"penetration", "floating"}:
-        _shift(repair, model)
-        found = _try(repair, model, _lifted_out, "penetration", kinds(repair.clip, model))
+    if found & OFF_GROUND:
+        found = _shift(repair, model, found)
+        found = _try(repair, model, _lifted_out, "penetration", found)
     found = _try(repair, model, _carried_back, "foot sliding", found)
-    if found & {"penetration", "floating", "foot sliding"}:
+    if found & {*OFF_GROUND, "foot sliding"}:
         from robopolicy.motion.footlock import lock_feet_report
 
         locked, report = lock_feet_report(repair.clip, model, ground=False)
@@ -54,14 +57,28 @@ def _try(
     return left
 
 
-def _shift(repair: Repair, model: "RobotModel") -> None:
-    """Put the clip at the height at which its feet usually stand on the ground."""
-    usual = float(np.median(Feet(model).heights(repair.clip.qpos).min(axis=1)))
-    if abs(usual) > WRONG_HEIGHT:
-        qpos = repair.clip.qpos.copy()
-        qpos[:, 2] -= usual
-        repair.clip = dataclasses.replace(repair.clip, qpos=qpos)
-        repair.changes.append(f"{'lowered' if usual > 0 else 'lifted'} by {1000 * abs(usual):.0f} mm, onto the ground")
+def _shift(repair: Repair, model: "RobotModel", found: set[str]) -> set[str]:
+    """Put the clip at the height at which its feet stand on the ground, if fewer frames are off it then; returns the
+    kinds that are left. Feet that touch the ground only then may turn out to slide."""
+    clip = repair.clip
+    height = ground_height(*Feet(model).trajectories(clip.qpos), clip.fps)
+    if abs(height) <= WRONG_HEIGHT:
+        return found
+    qpos = clip.qpos.copy()
+    qpos[:, 2] -= height
+    shifted = dataclasses.replace(clip, qpos=qpos)
+    before, after = check(clip, model), check(dataclasses.replace(shifted, qvel=true_velocities(shifted)), model)
+    left = {defect.kind for defect in after}
+    if _off_ground(after) >= _off_ground(before) or not left <= found | {"foot sliding"}:
+        return found
+    repair.clip = shifted
+    repair.changes.append(f"{'lowered' if height > 0 else 'lifted'} by {1000 * abs(height):.0f} mm, onto the ground")
+    return left
+
+
+def _off_ground(defects: list[Defect]) -> int:
+    """How many frames are in the ground, or float, counted once for each part that is."""
+    return sum(len(defect.frames) for defect in defects if defect.kind in OFF_GROUND)
 
 
 def _lifted_out(clip: Clip, model: "RobotModel") -> tuple[Clip, str]:
