@@ -14,6 +14,7 @@ import numpy as np
 from motion_clips import foot_bottoms
 
 from robopolicy.motion.clip import Clip, estimate_cycle, velocities
+from robopolicy.motion.pose import move
 from robopolicy.robot import RobotModel
 
 Planted = tuple[Clip, set[int] | None]
@@ -71,6 +72,11 @@ def held_frame(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Plant
 def inserted_frame(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
     k = frame(clip, rng)
     return changed(clip, np.insert(clip.qpos, k, clip.qpos[k - 1], axis=0)), {k}
+
+
+def first_again(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
+    """A loop that ends with its first frame, as other projects write them."""
+    return changed(clip, np.concatenate([clip.qpos, move(clip.qpos[:1], clip.cycle())])), {len(clip)}
 
 
 def every_second(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
@@ -233,6 +239,7 @@ PLANTERS: dict[str, tuple[str, Planter]] = {
     "sign": ("quaternion sign", sign),
     "held frame": ("duplicated frames", held_frame),
     "inserted frame": ("duplicated frames", inserted_frame),
+    "first again": ("duplicated frames", first_again),
     "every second": ("duplicated frames", every_second),
     "nearly every second": ("duplicated frames", nearly_every_second),
     "spike": ("jump", spike),
@@ -252,7 +259,7 @@ PLANTERS: dict[str, tuple[str, Planter]] = {
     "relabelled": ("wrong rate", relabelled),
 }
 """Name to the kind that must be reported, and how it is planted."""
-NEEDS_LOOP = {"drift", "kink"}
+NEEDS_LOOP = {"first again", "drift", "kink"}
 NEEDS_STEPS = {"mislabelled"}
 
 

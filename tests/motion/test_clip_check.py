@@ -67,6 +67,15 @@ def test_one_duplicated_frame(walk, droid):
     assert kinds(changed(walk, qpos, loop=False), droid)["duplicated frames"].frames == (51,)
 
 
+def test_a_turning_point_at_the_seam_is_no_duplicate(droid):
+    """The head stops there for a moment: the steps beside that of the seam go opposite ways."""
+    stand = load_clips("droid", "stand_idle")[0]
+    qpos = np.tile(stand.qpos[:1], (100, 1))
+    qpos[:, 7 + droid.joint_names.index("head_yaw")] = 0.5 * np.cos(2 * np.pi * (np.arange(100) + 0.51) / 100)
+    found = kinds(changed(dataclasses.replace(stand, phase=None), qpos), droid)
+    assert "duplicated frames" not in found
+
+
 def test_a_held_pose_is_no_duplicate(droid):
     """A person may hold a pose for half a second."""
     stand = load_clips("droid", "stand_idle")[0]

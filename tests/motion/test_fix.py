@@ -19,6 +19,7 @@ CLOSE = {
     "sign": 1e-9,
     "held frame": 0.02,
     "inserted frame": 1e-9,
+    "first again": 1e-9,
     "every second": 0.03,
     "nearly every second": 0.03,
     "spike": 0.02,

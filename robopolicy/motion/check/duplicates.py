@@ -3,7 +3,7 @@
 import numpy as np
 
 from robopolicy.motion.check.defect import Defect, defects
-from robopolicy.motion.check.steps import steps
+from robopolicy.motion.check.steps import free_steps, steps
 from robopolicy.motion.clip import Clip
 
 STILL = 1e-7
@@ -16,6 +16,8 @@ PERIODS = (2, 3, 4, 5)
 """Every so manieth frame may be a duplicate throughout (15 fps written as 30, 24 as 30)."""
 REGULAR = 0.1
 """Then the repeating steps are at most this share of the others, if they are not quite zero."""
+AGAIN = 0.05
+"""A loop ends with its first frame if its step across the seam is at most this share of those beside it."""
 
 
 def duplicated(clip: Clip) -> tuple[np.ndarray, int]:
@@ -26,17 +28,35 @@ def duplicated(clip: Clip) -> tuple[np.ndarray, int]:
     """
     size = np.abs(steps(clip)).max(axis=1)
     regular, period = _regular(size, clip.loop, len(clip))
-    return regular | _single(size, clip.loop, len(clip)), period
+    mask = regular | _single(size, clip.loop, len(clip))
+    mask[0] &= not ends_with_first(clip)  # then the last frame is the one too many
+    return mask, period
+
+
+def ends_with_first(clip: Clip) -> bool:
+    """Whether a loop's last frame is its first one again: no step across the seam, though the motion goes on there.
+
+    Over ground and in turn the step across a seam is only an estimate, so those are left out. At a turning point of
+    the motion a step may be nothing, too, but there the steps beside it go opposite ways.
+    """
+    if not clip.loop or len(clip) < 6:
+        return False
+    before, seam, after = free_steps(clip)[[-2, -1, 0]]
+    moving = min(np.abs(before).max(), np.abs(after).max())
+    return bool(moving > MOVING and np.abs(seam).max() < AGAIN * moving and before @ after > 0)
 
 
 def duplicates(clip: Clip) -> list[Defect]:
-    """The defect of :func:`duplicated`."""
+    """The defects of :func:`duplicated` and :func:`ends_with_first`."""
     mask, period = duplicated(clip)
+    last = np.zeros(len(clip), bool)
+    last[-1] = ends_with_first(clip)
     detail = "equal to the frame before, while the motion goes on around them"
     if period:
         real = clip.fps * (period - 1) / period
         detail += f"; every {period}. frame throughout, so this is a motion of {real:.4g} frames per second"
-    return defects("duplicated frames", mask, detail)
+    again = "the last frame of the loop is the first one again"
+    return [*defects("duplicated frames", mask, detail), *defects("duplicated frames", last, again)]
 
 
 def _single(size: np.ndarray, loop: bool, frames: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from robopolicy.motion.check.defect import Defect, defects
-from robopolicy.motion.check.steps import steps
+from robopolicy.motion.check.steps import free_steps
 from robopolicy.motion.clip import Clip
 
 SEAM_RATIO = 3.0
@@ -26,7 +26,7 @@ def gap(clip: Clip) -> list[Defect]:
     """A step from the last frame to the first that is longer than others."""
     if not clip.loop or len(clip) < 6:
         return []
-    sizes = np.abs(_free_steps(clip)).max(axis=1)
+    sizes = np.abs(free_steps(clip)).max(axis=1)
     jump, usual = sizes[-1], np.median(sizes[:-1])
     if jump <= max(SEAM_RATIO * usual, SEAM_FLOOR):
         return []
@@ -48,13 +48,8 @@ def kink(clip: Clip) -> list[Defect]:
 
 def velocity_changes(clip: Clip) -> np.ndarray:
     """Largest change of a loop's velocities from each step to the next; the last two are at the seam. Shape (K,)."""
-    free = _free_steps(clip)
+    free = free_steps(clip)
     return np.abs(np.diff(np.concatenate([free, free[:1]]), axis=0)).max(axis=1) * clip.fps
-
-
-def _free_steps(clip: Clip) -> np.ndarray:
-    """Steps in height, tilt and joints."""
-    return np.delete(steps(clip), [0, 1, 5], axis=1)
 
 
 def _at_the_end(clip: Clip, detail: str) -> list[Defect]:

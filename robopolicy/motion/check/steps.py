@@ -17,6 +17,11 @@ def steps(clip: Clip) -> np.ndarray:
     return np.concatenate([inner, difference(clip.qpos[-1:], move(clip.qpos[:1], estimate_cycle(clip.qpos)))])
 
 
+def free_steps(clip: Clip) -> np.ndarray:
+    """As :func:`steps`, of height, tilt and joints only: what must close in a loop. Shape (K or K - 1, 3 + J)."""
+    return np.delete(steps(clip), [0, 1, 5], axis=1)
+
+
 def true_velocities(clip: Clip) -> np.ndarray:
     """qvel by central differences of the positions, round the seam for a loop. Shape (K, 6 + J)."""
     return velocities(clip.qpos, clip.fps, estimate_cycle(clip.qpos) if clip.loop else None)

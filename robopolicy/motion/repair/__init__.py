@@ -1,5 +1,6 @@
 """Repairs of a clip, one module for each part of it; :mod:`robopolicy.motion.fix` has their order."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,12 @@ class Repair:
 def kinds(clip: Clip, model: "RobotModel") -> set[str]:
     """Kinds of defect that a clip has."""
     return {defect.kind for defect in check(clip, model)}
+
+
+def without(clip: Clip, extra: np.ndarray) -> Clip:
+    """The clip without the frames of a mask (K,)."""
+    phase = None if clip.phase is None else clip.phase[~extra]
+    return dataclasses.replace(clip, qpos=clip.qpos[~extra], qvel=clip.qvel[~extra], phase=phase)
 
 
 def told(mask: np.ndarray) -> str:

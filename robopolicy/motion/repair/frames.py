@@ -5,18 +5,21 @@ import dataclasses
 import numpy as np
 
 from robopolicy.motion.check.defect import runs
-from robopolicy.motion.check.duplicates import duplicated
+from robopolicy.motion.check.duplicates import duplicated, ends_with_first
 from robopolicy.motion.check.jumps import jumping
 from robopolicy.motion.check.steps import steps
-from robopolicy.motion.repair import SHORT_GAP, Repair, told
+from robopolicy.motion.repair import SHORT_GAP, Repair, told, without
 from robopolicy.motion.repair.fill import fill
 
 
 def duplicates(repair: Repair) -> None:
     """Repeated frames that stand for another one are made anew; those put in between are taken out."""
-    clip = repair.clip
-    if len(clip) < 6:
+    if len(repair.clip) < 6:
         return
+    if ends_with_first(repair.clip):
+        repair.clip = without(repair.clip, np.arange(len(repair.clip)) == len(repair.clip) - 1)
+        repair.changes.append("last frame left out: the loop's first one again")
+    clip = repair.clip
     mask, period = duplicated(clip)
     if not mask.any():
         return
@@ -36,13 +39,7 @@ def duplicates(repair: Repair) -> None:
         every = f", every {period}. one," if period else ""
         repair.changes.append(f"repeated frames{every} made anew from their neighbours: {told(mask & ~extra)}")
     if extra.any():
-        clip = repair.clip
-        repair.clip = dataclasses.replace(
-            clip,
-            qpos=clip.qpos[~extra],
-            qvel=clip.qvel[~extra],
-            phase=None if clip.phase is None else clip.phase[~extra],
-        )
+        repair.clip = without(repair.clip, extra)
         repair.changes.append(f"repeated frames that stand for nothing taken out: {told(extra)}")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from robopolicy.motion.check.seam import KINK_FLOOR, KINK_RATIO, gap, seam, velocity_changes
 from robopolicy.motion.check.steps import steps
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.repair import Repair
+from robopolicy.motion.repair import Repair, without
 from robopolicy.motion.repair.fill import fill, tilt
 
 SPREAD = 0.5
@@ -52,12 +52,7 @@ def _cut(clip: Clip) -> Clip | None:
     """The longest part from the start that closes well, if there is one."""
     best, closest = None, np.inf
     for count in range(len(clip) - 1, max(8, int(SHORTEST_LOOP * len(clip))), -1):
-        cut = dataclasses.replace(
-            clip,
-            qpos=clip.qpos[:count],
-            qvel=clip.qvel[:count],
-            phase=None if clip.phase is None else clip.phase[:count],
-        )
+        cut = without(clip, np.arange(len(clip)) >= count)
         if seam(cut):
             if best is not None:
                 return best
