@@ -85,6 +85,14 @@ def every_second(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Pla
     return changed(clip, qpos), set(range(1, len(clip), 2))
 
 
+def pulled_down(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
+    """Written at 5 / 4 of its rate, by frames put in after every fourth, as film at 24 becomes video at 30."""
+    after = np.arange(4, len(clip), 4)
+    faster = dataclasses.replace(clip, fps=clip.fps * 5 / 4)
+    again = set((after + np.arange(len(after))).tolist())
+    return changed(faster, np.insert(clip.qpos, after, clip.qpos[after - 1], axis=0)), again
+
+
 def nearly_every_second(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
     """The same after rounding and a filter: nothing is equal to the last digit."""
     damaged, where = every_second(clip, model, rng)
@@ -241,6 +249,7 @@ PLANTERS: dict[str, tuple[str, Planter]] = {
     "inserted frame": ("duplicated frames", inserted_frame),
     "first again": ("duplicated frames", first_again),
     "every second": ("duplicated frames", every_second),
+    "pulled down": ("duplicated frames", pulled_down),
     "nearly every second": ("duplicated frames", nearly_every_second),
     "spike": ("jump", spike),
     "teleport": ("jump", teleport),

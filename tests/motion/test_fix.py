@@ -21,6 +21,7 @@ CLOSE = {
     "inserted frame": 1e-9,
     "first again": 1e-9,
     "every second": 0.03,
+    "pulled down": 1e-9,
     "nearly every second": 0.03,
     "spike": 0.02,
     "teleport": 1e-9,

@@ -8,12 +8,14 @@ from robopolicy.motion.check.defect import runs
 from robopolicy.motion.check.duplicates import duplicated, ends_with_first
 from robopolicy.motion.check.jumps import jumping
 from robopolicy.motion.check.steps import steps
+from robopolicy.motion.clip import Clip
 from robopolicy.motion.repair import SHORT_GAP, Repair, told, without
 from robopolicy.motion.repair.fill import fill
 
 
 def duplicates(repair: Repair) -> None:
-    """Repeated frames that stand for another one are made anew; those put in between are taken out."""
+    """Repeated frames that stand for another one are made anew; those put in between are taken out, and the rate is
+    set to what it was before if they were put in regularly."""
     if len(repair.clip) < 6:
         return
     if ends_with_first(repair.clip):
@@ -24,23 +26,36 @@ def duplicates(repair: Repair) -> None:
     if not mask.any():
         return
     if period:  # also where a repeated frame was damaged since
-        mask[np.arange(np.flatnonzero(mask)[0] % period, len(clip), period)] = True
-    step, count = steps(clip), len(steps(clip))
-    extra = np.zeros(len(clip), bool)
-    for start, end in runs(mask) if not period else ():
-        over, usual = step[(end - 1) % count], 0.5 * (step[(start - 2) % count] + step[end % count])
-        # a lost frame makes the step after it longer by one; one put in between leaves it as it is
-        held = np.linalg.norm(over - (1 + end - start) * usual) < np.linalg.norm(over - usual)
-        extra[start:end] = not held
+        mask[np.bincount(np.flatnonzero(mask) % period).argmax() :: period] = True
+    extra = _put_in(clip, mask)
+    every = f", every {period}. one," if period else ""
+    fps = clip.fps
+    if period:
+        # of every second frame each stands for one that was lost, whichever way it came about
+        inserted = period > 2 and extra[mask].mean() > 0.5
+        extra = mask & inserted
+        fps *= (period - 1) / period if inserted else 1.0
     if not clip.loop and mask[-1]:
         extra[-1] = True  # nothing follows that it could be made from
     if (mask & ~extra).any():
         repair.clip = fill(clip, mask & ~extra)
-        every = f", every {period}. one," if period else ""
         repair.changes.append(f"repeated frames{every} made anew from their neighbours: {told(mask & ~extra)}")
     if extra.any():
-        repair.clip = without(repair.clip, extra)
-        repair.changes.append(f"repeated frames that stand for nothing taken out: {told(extra)}")
+        repair.clip = dataclasses.replace(without(repair.clip, extra), fps=fps)
+        rate = f"; rate set from {clip.fps:.4g} to {fps:.4g} frames per second" if fps != clip.fps else ""
+        repair.changes.append(f"repeated frames{every} that stand for nothing taken out: {told(extra)}{rate}")
+
+
+def _put_in(clip: Clip, mask: np.ndarray) -> np.ndarray:
+    """Which of the repeated frames were put in between others, so that they stand for none. Shape (K,)."""
+    step, count = steps(clip), len(steps(clip))
+    extra = np.zeros(len(clip), bool)
+    for start, end in runs(mask):
+        over, usual = step[(end - 1) % count], 0.5 * (step[(start - 2) % count] + step[end % count])
+        # a lost frame makes the step after it longer by one; one put in between leaves it as it is
+        held = np.linalg.norm(over - (1 + end - start) * usual) < np.linalg.norm(over - usual)
+        extra[start:end] = not held
+    return extra
 
 
 def misplaced(repair: Repair) -> None:
