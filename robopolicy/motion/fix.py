@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def fix(clip: Clip, model: "RobotModel") -> Repair:
-    """Repair a clip: numbers, rate, repeated and misplaced frames, seam, joint limits, height, feet, velocities.
+    """Repair a clip: numbers, phase, rate, repeated and misplaced frames, seam, joint limits, height, feet, velocities.
 
     Each repair is made only where its own check finds something; a clean clip comes back as it is.
 
@@ -30,6 +30,7 @@ def fix(clip: Clip, model: "RobotModel") -> Repair:
     if not _numbers(repair):
         repair.left = check(repair.clip, model)
         return repair
+    _phase(repair)
     _rate(repair, model)
     frames.misplaced(repair)
     frames.duplicates(repair)
@@ -68,6 +69,26 @@ def _numbers(repair: Repair) -> bool:
     return True
 
 
+def _phase(repair: Repair) -> None:
+    """Short gaps of NaN in the phase filled, round the circle; a phase with longer ones, or open ones, is dropped."""
+    clip = repair.clip
+    if clip.phase is None or np.isfinite(clip.phase).all():
+        return
+    bad = ~np.isfinite(clip.phase)
+    open_end = not clip.loop and (bad[0] or bad[-1])
+    if open_end or max(end - start for start, end in runs(bad)) > SHORT_GAP:
+        repair.clip = dataclasses.replace(clip, phase=None)
+        repair.changes.append(f"phase left out: it is no number in frames {told(bad)}, too many to be filled")
+        return
+    known, count = np.flatnonzero(~bad), len(clip)
+    times = np.concatenate([known - count, known, known + count]) if clip.loop else known
+    turns = np.unwrap(clip.phase[times % count], period=1.0)
+    phase = clip.phase.copy()
+    phase[bad] = np.interp(np.flatnonzero(bad), times, turns) % 1.0 % 1.0  # -1e-17 % 1.0 is 1.0
+    repair.clip = dataclasses.replace(clip, phase=phase)
+    repair.changes.append(f"phase that was no number filled from its neighbours in frames {told(bad)}")
+
+
 def _rate(repair: Repair, model: "RobotModel") -> None:
     """The rate that all velocities were written for, unless a fall or the strides contradict it."""
     clip, factor = repair.clip, velocity_factor(repair.clip)
@@ -95,6 +116,7 @@ def _velocities(repair: Repair, before: Clip, model: "RobotModel") -> None:
     factor = velocity_factor(clip)
     if moved or "velocity" in kinds(clip, model) or (factor is not None and abs(factor - 1) > RATE_ERROR):
         qvel = true_velocities(clip)
-        if qvel.shape != before.qvel.shape or np.abs(qvel - before.qvel).max() > 1e-6:
+        # NaN is near nothing: velocities that were filled before positions were repaired are not kept
+        if qvel.shape != before.qvel.shape or not np.allclose(qvel, before.qvel, rtol=0.0, atol=1e-6):
             repair.clip = dataclasses.replace(clip, qvel=qvel)
             repair.changes.append("velocities computed from the positions")

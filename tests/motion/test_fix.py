@@ -201,6 +201,42 @@ def test_a_rate_that_only_the_gait_contradicts_is_left_alone(droid):
     assert {d.kind for d in repair.left} == {"wrong rate"}
 
 
+def test_a_phase_that_is_no_number_is_filled_round_the_circle(droid):
+    walk = load_clips("droid", "walk_forward_0.30")[0]
+    phase = walk.phase.copy()
+    wraps = int(np.flatnonzero(np.diff(phase) < 0)[0])
+    phase[[0, 1, wraps, wraps + 1, len(walk) - 1]] = np.nan
+    damaged = dataclasses.replace(walk, phase=phase)
+    assert [(d.kind, d.frames[:2]) for d in check(damaged, droid)] == [("not a number", (0, 1))]
+    repair = fix(damaged, droid)
+    assert repair.left == []
+    assert repair.changes == [
+        f"phase that was no number filled from its neighbours in frames 0-1, {wraps}-{wraps + 1}, {len(walk) - 1}"
+    ]
+    np.testing.assert_allclose(np.mod(repair.clip.phase - walk.phase + 0.5, 1.0), 0.5, atol=1e-9)
+
+
+@pytest.mark.parametrize("where", [slice(40, 50), slice(0, 1)])
+def test_a_phase_that_cannot_be_filled_is_left_out(where, droid):
+    walk = dataclasses.replace(load_clips("droid", "walk_forward_0.30")[0], loop=False)
+    phase = walk.phase.copy()
+    phase[where] = np.nan
+    repair = fix(dataclasses.replace(walk, phase=phase), droid)
+    assert repair.clip.phase is None
+    assert repair.left == []
+    assert any("phase left out" in change for change in repair.changes)
+
+
+def test_velocities_that_were_no_numbers_follow_the_repaired_positions(droid):
+    walk = load_clips("droid", "walk_forward_0.30")[0]
+    damaged, _ = PLANTERS["spike"][1](walk, droid, np.random.default_rng(1))
+    qvel = damaged.qvel.copy()
+    qvel[3] = np.nan
+    repair = fix(dataclasses.replace(damaged, qvel=qvel), droid)
+    assert repair.left == []
+    np.testing.assert_allclose(repair.clip.qvel, changed(walk, repair.clip.qpos).qvel, atol=1e-9)
+
+
 def test_a_long_gap_is_not_invented(droid):
     walk = load_clips("droid", "walk_forward_0.30")[0]
     qpos = walk.qpos.copy()

@@ -13,6 +13,8 @@ def not_finite(clip: Clip) -> list[Defect]:
         bad = ~np.isfinite(getattr(clip, field))
         columns = ", ".join(str(c) for c in np.flatnonzero(bad.any(axis=0))[:8])
         found += defects("not a number", bad.any(axis=1), f"{field} has NaN or infinity in columns {columns}")
+    if clip.phase is not None:
+        found += defects("not a number", ~np.isfinite(clip.phase), "phase has NaN or infinity")
     return found
 
 
