@@ -10,6 +10,7 @@ from robopolicy.motion.check import check, contact_speed, spans
 from robopolicy.motion.check.verdict import verdict
 from robopolicy.motion.clip import Clip, load_clips, velocities
 from robopolicy.motion.fix import fix
+from robopolicy.motion.importing.recording import closes
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,22 @@ def test_loop_seam(walk, droid):
     found = kinds(changed(walk, qpos), droid)
     assert found["loop seam"].frames == (len(qpos) - 1,)
     assert "loop seam" not in kinds(changed(walk, qpos, loop=False), droid)
+
+
+def test_a_loop_that_is_fast_at_its_seam_closes(droid):
+    """A shake of the head in a calm clip, in full swing from the last frame to the first."""
+    stand = dataclasses.replace(load_clips("droid", "stand_idle")[0], phase=None)
+    count, qpos = len(stand), stand.qpos.copy()
+    t = (np.arange(count) + count // 2) % count - count // 2 + 0.5  # frames from the seam
+    qpos[:, 7 + droid.joint_names.index("head_yaw")] += 0.15 * np.sin(0.5 * t) * np.exp(-((t / 6) ** 2))
+    shake = changed(stand, qpos)
+    assert check(shake, droid) == []
+    assert fix(shake, droid).clip.loop
+    assert closes(qpos)
+    drifting = qpos.copy()
+    drifting[:, 7 + droid.joint_names.index("head_pitch")] += 0.3 * np.arange(count) / count
+    assert "loop seam" in kinds(changed(stand, drifting), droid)
+    assert not closes(drifting)
 
 
 def test_joint_limit(walk, droid):

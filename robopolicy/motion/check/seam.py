@@ -7,7 +7,7 @@ from robopolicy.motion.check.steps import free_steps
 from robopolicy.motion.clip import Clip
 
 SEAM_RATIO = 3.0
-"""How many median steps a joint may jump at a loop's seam."""
+"""How many median steps, and how many of the steps beside it, a loop's seam may be."""
 SEAM_FLOOR = 0.01
 """Jumps below this are never a defect [m, rad]."""
 KINK_RATIO = 1.5
@@ -26,11 +26,25 @@ def gap(clip: Clip) -> list[Defect]:
     """A step from the last frame to the first that is longer than others."""
     if not clip.loop or len(clip) < 6:
         return []
-    sizes = np.abs(free_steps(clip)).max(axis=1)
-    jump, usual = sizes[-1], np.median(sizes[:-1])
-    if jump <= max(SEAM_RATIO * usual, SEAM_FLOOR):
+    step = free_steps(clip)
+    if not leaps(step, SEAM_FLOOR):
         return []
+    sizes = np.abs(step).max(axis=1)
+    jump, usual = sizes[-1], np.median(sizes[:-1])
     return _at_the_end(clip, f"the step from the last frame to the first is {jump:.3g}, the median {usual:.3g}")
+
+
+def leaps(step: np.ndarray, floor: float) -> bool:
+    """Whether a step across a seam is longer than usual, and than those beside it that go its way: a motion may be fast
+    just there, while a frame that is out of place comes back.
+
+    Args:
+        step: Steps round the loop in height, tilt and joints; the seam's is the last [m, rad]. Shape (K, 3 + J).
+        floor: A step up to this is none [m, rad].
+    """
+    usual = np.median(np.abs(step[:-1]).max(axis=1))
+    along = step[[-2, 0]] * np.sign(step[-1])
+    return bool((np.abs(step[-1]) > np.maximum(SEAM_RATIO * np.maximum(usual, along.max(axis=0)), floor)).any())
 
 
 def kink(clip: Clip) -> list[Defect]:

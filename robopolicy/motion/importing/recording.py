@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robopolicy.errors import UserError
+from robopolicy.motion.check.seam import SEAM_RATIO, leaps
 from robopolicy.motion.clip import NORM_TOLERANCE, Clip, estimate_cycle, misfit, velocities
 from robopolicy.motion.importing.quat_order import ORDERS, other, tell_order
 from robopolicy.motion.pose import difference, move
@@ -27,8 +28,6 @@ RATE_TOLERANCE = 0.15
 """How far a file's velocities may be from its positions' own rate of change, as a share."""
 STILL = 1e-3
 """A step from frame to frame that is as good as none [m, rad]."""
-SEAM_RATIO = 3.0
-"""How many median steps the seam of a loop may be."""
 RATES = (1.0, 10_000.0)
 """Least and most frames per second that anyone may mean."""
 OPEN = "is called a loop, but its last frame does not lead to its first: read as an open clip"
@@ -225,14 +224,18 @@ def unit(path: Path, quat: np.ndarray, tolerance: float = NORM_TOLERANCE) -> np.
 
 def closes(qpos: np.ndarray) -> bool:
     """Whether the last frame leads to the first, in height, tilt and joints."""
-    seam = _flat(difference(qpos[-1:], move(qpos[:1], estimate_cycle(qpos))))[0]
-    usual = float(np.median(_flat(difference(qpos[:-1], qpos[1:]))))
-    return float(seam) <= SEAM_RATIO * max(usual, STILL)  # most frames of a gesture may stand still
+    after = np.concatenate([qpos[1:], move(qpos[:1], estimate_cycle(qpos))])
+    return not leaps(_free(difference(qpos, after)), SEAM_RATIO * STILL)  # most frames of a gesture may stand still
+
+
+def _free(steps: np.ndarray) -> np.ndarray:
+    """Steps apart from planar motion and turning. Shape (K, 3 + J)."""
+    return np.delete(steps, [0, 1, 5], axis=1)
 
 
 def _flat(steps: np.ndarray) -> np.ndarray:
-    """Size of steps apart from planar motion and turning. Shape (K,)."""
-    return np.abs(np.delete(steps[:, 2:], 3, axis=1)).max(axis=1)
+    """Their size. Shape (K,)."""
+    return np.abs(_free(steps)).max(axis=1)
 
 
 def _loop(path: Path, qpos: np.ndarray) -> tuple[bool, np.ndarray]:
