@@ -132,6 +132,17 @@ def test_waves_ride_on_top(tmp_path, droid):
     np.testing.assert_allclose(roll, np.radians(2) * np.sin(2 * np.pi * (times - 0.25)), atol=1e-12)
 
 
+def test_a_wave_moves_a_target_that_no_pose_keys(tmp_path, droid):
+    wave = '[[wave]]\nof = "targets.head.yaw"\namplitude = 5.0\nperiod = 1.0\n'
+    yaw = 7 + droid.joint_names.index("head_yaw")
+    expected = -np.radians(5) * np.sin(2 * np.pi * np.arange(100) / 50)  # the joint's axis points down
+    still = GOOD.replace("pitch = 2.0", "pitch = 0.0").replace("pitch = 6.0", "pitch = 0.0")
+    still = still.replace("head_yaw = 30.0, neck_pitch = 10.0", "head_yaw = 0.0")
+    np.testing.assert_allclose(build(tmp_path, still + wave, droid).qpos[:, yaw], expected, atol=1e-3)
+    keyed = still + "targets.neck.pitch = 0.0\n" + wave  # a target, but not this one
+    np.testing.assert_allclose(build(tmp_path, keyed, droid).qpos[:, yaw], expected, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -141,6 +152,7 @@ def test_waves_ride_on_top(tmp_path, droid):
         ("time = 1.0", "time = 0.5", "pose 3 is at 0.5 s; times must rise"),
         ("time = 1.0", "time = 2.0", "in a loop is the first pose again"),
         ("time = 1.0", "tme = 1.0", "unknown key 'tme'.*time"),
+        ("time = 0.0", "time = -0.5", "pose 1 is at -0.5 s; times must rise from 0"),
         ("time = 1.0", "time = true", "pose 3: time is True, not a number"),
         ("time = 1.0", 'time = 1.0\nease = "bouncy"', "unknown ease 'bouncy'.*flow, smooth, stop"),
         ('"deg"', '"turns"', "unknown unit 'turns'.*deg, rad"),

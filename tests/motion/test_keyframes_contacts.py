@@ -214,6 +214,31 @@ def test_a_lag_delays_a_track(tmp_path, droid):
     np.testing.assert_allclose(late[:, :pitch], now[:, :pitch], atol=1e-9)
 
 
+def test_a_lag_of_a_target_is_written_as_in_a_pose(tmp_path, droid):
+    gaze = REST + "targets.head.yaw = 0.0\n[[pose]]\ntime = 1.0\ntargets.head.yaw = 20.0\n"
+    dotted, quoted = (
+        build(tmp_path, f"{HEAD}[lag]\n{name} = 0.1\n" + gaze, droid).qpos
+        for name in ("targets.head.yaw", '"targets.head.yaw"')
+    )
+    np.testing.assert_array_equal(dotted, quoted)
+    yaw = 7 + droid.joint_names.index("head_yaw")
+    np.testing.assert_allclose(dotted[:, yaw], np.roll(build(tmp_path, HEAD + gaze, droid).qpos[:, yaw], 5), atol=1e-3)
+
+
+def test_where_a_foot_stands_may_be_said_again(tmp_path, droid):
+    """As a mirror image and a likeness of the first pose say it."""
+    wide = REST + 'name = "wide"\nfeet = { l_foot = { y = 0.01 }, r_foot = { y = -0.01 } }\n'
+    apart = home_places(droid)[:, :2] + [[0.0, 0.01], [0.0, -0.01]]
+    mirrored = HEAD + "mirror = true\n" + wide + "[[pose]]\ntime = 0.5\nbase.y = 0.02\n"
+    alike = HEAD + wide + '[[pose]]\ntime = 1.0\nlike = "wide"\nbase.height = -0.02\n'
+    for text in (mirrored, alike):
+        places = foot_bottoms(droid, build(tmp_path, text, droid).qpos)[1]
+        np.testing.assert_allclose(places[:, :, :2], np.tile(apart, (100, 1, 1)), atol=1e-6)
+    stepped = alike + '[[lift]]\nfeet = "r_foot"\nfrom = 0.3\nto = 0.6\nplace = { y = -0.02 }\n'
+    with pytest.raises(UserError, match="pose 2 moves r_foot at 1 s, but it is on the ground"):
+        build(tmp_path, stepped.replace("loop = true", "loop = false"), droid)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -224,6 +249,8 @@ def test_a_lag_delays_a_track(tmp_path, droid):
         ("[[pose]]\ntime = 0.2\ntargets.imu = { x = 1 }\n", "target 'imu' moves with the base"),
         ("[[pose]]\ntime = 0.2\ntargets.head = { x = 1 }\n", r"frame \d+ \(.* s\) head stays .* from its target"),
         ('[[pose]]\ntime = 0.2\nlike = "bow"\n', "unknown pose name 'bow' in .*pose 2 .named above it.; known: none"),
+        ('[[pose]]\ntime = 0.2\nlike = ["bow"]\n', "pose 2: like is .'bow'., no name of a pose"),
+        ("[[pose]]\ntime = 0.2\nmirror = true\n", "pose 2: mirror is True, no name of a pose: mirror = "),
         ('[[lift]]\nfeet = "l_foot"\nfrom = 0.5\nto = 0.4\n', "lift 1 goes from 0.5 to 0.4 s"),
         ('[[lift]]\nfeet = "toe"\nfrom = 0.5\nto = 0.6\n', "unknown foot 'toe' in .*lift 1; known: l_foot, r_foot"),
         ('[[lift]]\nfeet = "all"\nfrom = 0.1\nto = 0.5\n' * 2, "lift 2 lifts l_foot at 0.1 s, but lift 1 holds it up"),
@@ -237,6 +264,8 @@ def test_a_lag_delays_a_track(tmp_path, droid):
         (HOP.replace("time = 0.66\n", TWICE), "height is keyed at 0.6 s, in the flight from 0.5 to 0.66 s"),
         ("[[copy]]\nfrom = 0\nto = 1\nat = 0.5\n", "copy 1 says 0 to 1 s again from 0.5 to 1.5 s: they must not"),
         ("[[wave]]\nof = 'targets.head.hat'\namplitude = 1\nperiod = 1\n", "unknown quantity 'targets.head.hat'"),
+        ("[lag]\nhead_yaw = 0.1\n", "lag: no pose keys head_yaw, .*; keyed: x, y, height"),
+        ("[lag]\ntargets.head.hat = 0.1\n", "unknown quantity 'targets.head.hat' in .*lag"),
         ("[lag]\ntail = 0.1\n", "unknown quantity 'tail' in .*lag"),
         ("[lift]\nfeet = 'l_foot'\n", "lift must be a list: .*double brackets"),
     ],

@@ -84,9 +84,13 @@ class Compiler:
         self.times = np.arange(count if script.loop else count + 1) / script.fps
         self.tracks = _tracks(script)
         parts: dict[str, list[str]] = {}
-        for part in self.tracks:
+        for part in dict.fromkeys([*self.tracks, *(wave.of for wave in script.waves)]):
             if part.group == "targets":
                 parts.setdefault(part.of, []).append(part.name)
+        for part in script.lags:
+            if part not in self.tracks:
+                keyed = ", ".join(map(_in_lag, self.tracks)) or "nothing"
+                raise UserError(f"{script.path}, lag: no pose keys {_in_lag(part)}, to come later; keyed: {keyed}")
         keyed = [model.joint_names.index(part.name) for part in self.tracks if part.group == "joints"]
         legs = ik.leg_joints.tolist()
         self.targets = TargetIK(model, parts, script.world, keyed, legs) if parts else None
@@ -226,6 +230,11 @@ def _tracks(script: Script) -> dict[Part, list[Key]]:
             if part.group != "feet" and not (keys and pose.time - keys[-1][0] < SAME_TIME):
                 keys.append((pose.time, value, pose.ease))
     return {part: keys for part, keys in tracks.items() if keys}
+
+
+def _in_lag(part: Part) -> str:
+    """A part as a lag or a wave names it."""
+    return str(part) if part.group == "targets" else part.name
 
 
 def _travel(share: np.ndarray) -> np.ndarray:

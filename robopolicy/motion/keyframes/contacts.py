@@ -12,6 +12,8 @@ from robopolicy.motion.keyframes.spline import Key, spline
 
 SAME_TIME = 1e-9
 """Two times this near are one [s]."""
+SAME_PLACE = 1e-9
+"""A foot that is keyed this near to where it stands is keyed there [m, rad]."""
 PLACE = ("x", "y", "yaw")
 """What a planted foot keeps."""
 
@@ -44,12 +46,14 @@ def foot_path(script: Script, foot: str, times: np.ndarray, glide: Callable, gra
             on the ground, or a loop ends with the foot elsewhere than it began.
     """
     lifts = _all_lifts(script, foot, gravity)
-    keys = _keys(script, foot, lifts)
     place: dict[str, float] = dict.fromkeys(PLACE, 0.0)
     for lift in lifts if script.loop else ():  # a loop begins where it ends
         place |= lift.place
-    place |= {name: keys[name][0.0][0] for name in PLACE if 0.0 in keys[name]}
+    for pose in script.poses:
+        if pose.time == 0:
+            place |= {name: value for name in PLACE if (value := pose.values.get(Part("feet", foot, name))) is not None}
     began = dict(place)
+    keys = _keys(script, foot, lifts, began)
     values = {name: np.full(len(times), place.get(name, 0.0)) for name in FOOT}
     down = np.ones(len(times), bool)
     for lift in lifts:
@@ -80,19 +84,26 @@ def foot_path(script: Script, foot: str, times: np.ndarray, glide: Callable, gra
     return FootPath(values, down)
 
 
-def _keys(script: Script, foot: str, lifts: list[Lift]) -> dict[str, dict[float, tuple[float, str]]]:
-    """Value and ease by time, for each part of the foot.
+def _keys(
+    script: Script, foot: str, lifts: list[Lift], began: dict[str, float]
+) -> dict[str, dict[float, tuple[float, str]]]:
+    """Value and ease by time, for each part of the foot while it is lifted.
 
     Raises:
-        UserError: The foot is on the ground at that time.
+        UserError: The foot is on the ground at that time, and elsewhere.
     """
     keys: dict[str, dict[float, tuple[float, str]]] = {name: {} for name in FOOT}
     for pose in script.poses:
+        place = dict(began)
+        for lift in lifts:
+            place |= lift.place if lift.end <= pose.time + SAME_TIME else {}
         for name in FOOT:
             value = pose.values.get(Part("feet", foot, name))
             if value is None:
                 continue
-            if not (_lifted(lifts, pose.time) or (pose.time == 0 and name in PLACE)):
+            if not _lifted(lifts, pose.time):
+                if name in PLACE and abs(value - place[name]) < SAME_PLACE:
+                    continue
                 spells = ", ".join(f"{x.start:g} to {x.end:g} s" for x in lifts) or "never"
                 raise UserError(
                     f"{script.path}: {pose.where} moves {foot} at {pose.time:g} s, but it is on the ground then; "

@@ -142,6 +142,7 @@ class Parser:
             )
         if not isinstance(data["lag"], dict):
             raise UserError(f"{self.path}: lag is {data['lag']!r}, not a table of names and seconds")
+        data["lag"] = _flattened(data["lag"])
         return data
 
     def _pose(self, n: int, table: Any, named: dict[str, dict[Part, float]]) -> Pose:
@@ -154,6 +155,8 @@ class Parser:
         values: dict[Part, float] = {}
         for key in ("like", "mirror"):
             if key in table:
+                if not isinstance(table[key], str):
+                    raise UserError(f'{self.path}: {where}: {key} is {table[key]!r}, no name of a pose: {key} = "NAME"')
                 if table[key] not in named:
                     raise unknown("pose name", str(table[key]), list(named), f"{self.path}, {where} (named above it)")
                 source = named[table[key]]
@@ -239,9 +242,9 @@ class Parser:
         return start, end, at, self._flag(table, "mirror")
 
     def _rising(self, script: Script) -> None:
-        last = -1.0
+        last = -np.inf
         for pose in script.poses:
-            if not last < pose.time or pose.time > self.end or (self.loop and pose.time >= self.end):
+            if pose.time < 0 or not last < pose.time or pose.time > self.end or (self.loop and pose.time >= self.end):
                 what = f"half the duration, {self.end} s" if self.end < self.duration else f"the duration, {self.end} s"
                 raise UserError(
                     f"{self.path}: {pose.where} is at {pose.time:g} s; times must rise from 0 to {what}"
@@ -293,3 +296,12 @@ class Parser:
         if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
             raise UserError(f"{self.path}: {what} is {value!r}, not a number")
         return float(value)
+
+
+def _flattened(table: dict[str, Any]) -> dict[str, Any]:
+    """Tables within tables as one, by dotted names: TOML reads ``targets.head.yaw = 0.1`` as three."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = _flattened(value) if isinstance(value, dict) else {"": value}
+        flat |= {f"{key}.{name}" if name else key: x for name, x in inner.items()}
+    return flat
