@@ -49,7 +49,9 @@ def add_actions(actions: Any) -> None:
     retarget.add_argument("--robot", required=True, help="robot the motion is for")
     retarget.add_argument("--output", type=Path, required=True, help="file to write")
     check = add("check", _check, "name the defects of clips, and repair them")
-    check.add_argument("files", nargs="+", metavar="FILE", help="clips, folders of clips, or names of ours")
+    check.add_argument(
+        "files", nargs="+", metavar="FILE", help="clips, keyframe files, folders of clips, or names of ours"
+    )
     check.add_argument("--robot", required=True, help="robot the motion is for")
     check.add_argument("--fix", type=Path, metavar="OUTPUT", help="repair into this .npz; a folder for several")
     check.add_argument("--json", action="store_true", help="print one JSON object")

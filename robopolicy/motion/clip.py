@@ -448,6 +448,11 @@ def _is_whole(x: float) -> bool:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"no clip file {path}")
+    if path.suffix == ".toml":
+        raise UserError(
+            f"{path}: a keyframe file, not a clip; robopolicy clip import {path} --robot NAME --output "
+            f"{path.stem}.npz makes it one"
+        )
     try:
         data = np.load(path, allow_pickle=False)
         if not isinstance(data, np.lib.npyio.NpzFile):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip, find_clips
 from robopolicy.motion.commands import summary
+from robopolicy.paths import clips_dir
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -77,6 +78,11 @@ def _robot_of(path: Path) -> str:
         from robopolicy.motion.keyframes.parse import robot_of
 
         return robot_of(path)
+    if not path.exists() and path.name == str(path):
+        name = path.name.removesuffix(".npz")
+        owners = [folder.name for folder in sorted(clips_dir().iterdir()) if (folder / f"{name}.npz").is_file()]
+        whose = " or ".join(owners) or "NAME"
+        raise UserError(f"no clip file {path}; if it is a robot's own clip, say whose: --robot {whose}")
     robot = Clip.load(path).robot
     if not robot:
         raise UserError(f"{path}: does not say which robot it is for; give --robot NAME")

@@ -66,6 +66,27 @@ def test_fix_of_several_goes_into_a_folder(sunk, tmp_path, capsys):
     assert [p.name for p in (tmp_path / "fixed").iterdir()] == ["sunk.npz"]  # a clean one needs no copy
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_fix_does_not_overwrite_the_input_by_way_of_its_folder(several, sunk, tmp_path, monkeypatch, capsys):
+    before = sunk.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    files = [str(tmp_path)] if several else ["sunk.npz"]
+    assert main(["clip", "check", *files, "--robot", "droid", "--fix", "."]) == 2
+    assert "sunk.npz itself would be overwritten; name another folder" in capsys.readouterr().err
+    assert sunk.read_bytes() == before
+
+
+def test_a_keyframe_file_is_checked_as_the_clip_it_makes(tmp_path, capsys):
+    path = tmp_path / "low.toml"
+    pose = "[[pose]]\ntime = 0.0\njoints.head_yaw = 0.0\n[[pose]]\ntime = 0.5\njoints.head_yaw = 10.0\n"
+    path.write_text('robot = "droid"\nunit = "deg"\nduration = 1.0\n' + pose)
+    assert main(["clip", "check", str(path), "--robot", "droid"]) == 0
+    assert f"{path}: clean: usable for training" in capsys.readouterr().out
+    path.write_text(path.read_text().replace("[[pose]]", 'feet = "free"\n[[pose]]\nbase.height = -0.05', 1))
+    assert main(["clip", "check", str(path), "--robot", "droid", "--fix", str(tmp_path)]) == 0
+    assert f"wrote {tmp_path / 'low.npz'}: clean" in capsys.readouterr().out
+
+
 def test_clips_of_one_name_are_not_repaired_into_one(sunk, tmp_path, capsys):
     other = tmp_path / "other" / "sunk.npz"
     Clip.load(sunk).save(other)

@@ -320,3 +320,10 @@ def test_planar_velocity_averages_over_the_window():
     clip = Clip("rock", 50.0, (), qpos, velocities(qpos, 50.0, np.array([0.4, 0, 0])), loop=True)
     np.testing.assert_allclose(clip.planar_velocity(1.0)[:, 0], 0.2, atol=1e-9)
     assert np.ptp(clip.planar_velocity(0.5)[:, 0]) > 0.1
+
+
+def test_a_keyframe_file_is_told_from_a_broken_clip(tmp_path):
+    path = tmp_path / "bow.toml"
+    path.write_text('robot = "droid"')
+    with pytest.raises(UserError, match="bow.toml: a keyframe file, not a clip; robopolicy clip import"):
+        Clip.load(path)

@@ -62,6 +62,13 @@ def test_show_summarises(tmp_path, capsys):
     assert "RR_calf" in capsys.readouterr().out
 
 
+def test_show_of_a_bare_name_asks_whose_clip_it_is():
+    with pytest.raises(UserError, match="no clip file walk_forward_0.30; .* say whose: --robot droid$"):
+        show_clip("walk_forward_0.30")
+    with pytest.raises(UserError, match="no clip file wlak; .* say whose: --robot NAME$"):
+        show_clip("wlak")
+
+
 def test_import_writes_a_clip_that_checks_clean(tmp_path, data_dir, capsys):
     output = tmp_path / "pace.npz"
     import_clip(data_dir / "a1_mocap" / "pace1.txt", "go2", output)

@@ -19,17 +19,19 @@ def check_clips(files: "Sequence[str | Path]", robot: str, fix: str | Path | Non
     """Name every defect of clips on standard output, and a verdict; repair them if asked to.
 
     Args:
-        files: Paths of clips, folders of clips, or names of the robot's own clips.
+        files: Paths of clips or keyframe files (.toml), folders of clips, or names of the robot's own clips.
         robot: Name or path of the robot.
         fix: Where to write what could be repaired: a file, or a folder if there are several clips. Nothing is written
-            for a clip that is clean, or that nothing could be done for. The input is overwritten only if this names it.
+            for a clip that is clean, or that nothing could be done for. The input is overwritten only if this names it,
+            never by way of its folder.
         as_json: Print one JSON object instead.
 
     Returns:
         Exit status: 0 if every clip is clean (after ``fix``, if given), 1 if not.
 
     Raises:
-        UserError: A file is unreadable, or for another robot, or two would be repaired into one.
+        UserError: A file is unreadable, or for another robot; or two would be repaired into one, or one into itself by
+            way of a folder.
     """
     from robopolicy.robot import load_robot
 
@@ -40,7 +42,7 @@ def check_clips(files: "Sequence[str | Path]", robot: str, fix: str | Path | Non
         raise UserError(f"--fix {output}: there are {len(paths)} clips; name a folder to write them into")
     if output is not None and output.suffix != ".npz":
         _one_each(output, paths)
-    clips = [Clip.load(path, strict=False).for_robot(model) for path in paths]
+    clips = [_load(path, model) for path in paths]
     results = []
     for path, clip in zip(paths, clips, strict=True):
         result: dict[str, Any] = {"file": str(path), **_judge(check(clip, model))}
@@ -89,10 +91,21 @@ def _fix(clip: Clip, model: "RobotModel", output: Path) -> dict[str, Any]:
     }
 
 
+def _load(path: Path, model: "RobotModel") -> Clip:
+    """A clip, however broken, or a keyframe file as a clip."""
+    if path.suffix == ".toml":
+        from robopolicy.motion.keyframes import compile_keyframes
+
+        return compile_keyframes(path, model)
+    return Clip.load(path, strict=False).for_robot(model)
+
+
 def _one_each(folder: Path, paths: list[Path]) -> None:
-    """Refuse different clips of one name, which would overwrite each other."""
+    """Refuse different clips of one name, which would overwrite each other, and a folder that the clips are in."""
     found: dict[str, Path] = {}
     for path in paths:
+        if (folder / f"{path.stem}.npz").resolve() == path.resolve():
+            raise UserError(f"--fix {folder}: {path} itself would be overwritten; name another folder, or that file")
         first = found.setdefault(path.stem, path)
         if first.resolve() != path.resolve():
             raise UserError(
