@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 
+import mink
 import mujoco
 import numpy as np
 import pytest
 from motion_clips import foot_bottoms
 
 from robopolicy.errors import UserError
+from robopolicy.motion.ik import SOLVER
 from robopolicy.motion.keyframes import compile_keyframes
 from robopolicy.motion.mirror import Mirror
 
@@ -163,6 +165,15 @@ def test_a_target_moves_by_what_is_keyed_and_joints_choose_the_rest(tmp_path, dr
     free = build(tmp_path, HEAD + REST + "targets.head = { pitch = 0.0 }\njoints = { neck_pitch = 20.0 }\n", droid)
     neck = free.qpos[:, 7 + droid.joint_names.index("neck_pitch")]
     np.testing.assert_allclose(neck, np.radians(20), atol=1e-2)  # the pose of the neck is the author's
+
+
+def test_a_solver_that_gives_up_leaves_the_target_out_of_reach(tmp_path, droid, monkeypatch):
+    def give_up(*_, **__):
+        raise mink.NoSolutionFound(SOLVER)
+
+    monkeypatch.setattr(mink, "solve_ik", give_up)
+    with pytest.raises(UserError, match="head stays 30.0 mm or mrad from its target"):
+        build(tmp_path, HEAD + REST + "targets.head = { x = 0.03 }\n", droid)
 
 
 def test_a_clip_mirrored_at_half_time_is_its_own_mirror_image(tmp_path, droid):
