@@ -77,6 +77,18 @@ def test_a_turning_point_at_the_seam_is_no_duplicate(droid):
     assert "duplicated frames" not in found
 
 
+def test_a_turning_point_within_a_clip_is_no_duplicate(droid):
+    """Frames that lie evenly on both sides of it are equal."""
+    stand = load_clips("droid", "stand_idle")[0]
+    qpos = np.tile(stand.qpos[:1], (100, 1))
+    qpos[:, 7 + droid.joint_names.index("head_yaw")] = 0.5 * np.cos(2 * np.pi * (np.arange(100) - 30.5) / 100)
+    assert np.ptp(qpos[30:32], axis=0).max() < 1e-12
+    clip = changed(dataclasses.replace(stand, phase=None), qpos)
+    assert "duplicated frames" not in kinds(clip, droid)
+    again = np.insert(qpos, 10, qpos[10], axis=0)
+    assert kinds(changed(clip, again), droid)["duplicated frames"].frames == (11,)
+
+
 def test_a_held_pose_is_no_duplicate(droid):
     """A person may hold a pose for half a second."""
     stand = load_clips("droid", "stand_idle")[0]

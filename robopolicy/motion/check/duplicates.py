@@ -17,7 +17,7 @@ PERIODS = (2, 3, 4, 5)
 REGULAR = 0.1
 """Then the repeating steps are at most this share of the others, if they are not quite zero."""
 AGAIN = 0.05
-"""A loop ends with its first frame if its step across the seam is at most this share of those beside it."""
+"""Steps are equal, or nothing, that differ by at most this share of those beside them."""
 
 
 def duplicated(clip: Clip) -> tuple[np.ndarray, int]:
@@ -26,9 +26,9 @@ def duplicated(clip: Clip) -> tuple[np.ndarray, int]:
     Returns:
         A mask (K,), and the period if it is every so manieth frame throughout, else 0.
     """
-    size = np.abs(steps(clip)).max(axis=1)
-    regular, period = _regular(size, clip.loop, len(clip))
-    mask = regular | _single(size, clip.loop, len(clip))
+    step = steps(clip)
+    regular, period = _regular(np.abs(step).max(axis=1), clip.loop, len(clip))
+    mask = regular | _single(step, clip.loop, len(clip))
     mask[0] &= not ends_with_first(clip)  # then the last frame is the one too many
     return mask, period
 
@@ -59,8 +59,9 @@ def duplicates(clip: Clip) -> list[Defect]:
     return [*defects("duplicated frames", mask, detail), *defects("duplicated frames", last, again)]
 
 
-def _single(size: np.ndarray, loop: bool, frames: int) -> np.ndarray:
-    """Up to ``LONGEST`` equal frames within a motion. Shape (K,)."""
+def _single(step: np.ndarray, loop: bool, frames: int) -> np.ndarray:
+    """Up to ``LONGEST`` equal frames within a motion, but for two on both sides of where it turns back. Shape (K,)."""
+    size = np.abs(step).max(axis=1)
     still, count = size < STILL, len(size)
     repeated = np.zeros(frames, bool)
     for k in np.flatnonzero(still & ~np.roll(still, 1)):
@@ -69,7 +70,8 @@ def _single(size: np.ndarray, loop: bool, frames: int) -> np.ndarray:
             run += 1
         before, after = size[k - 1], size[(k + run) % count]
         inside = loop or 0 < k < count - run
-        if run <= LONGEST and inside and min(before, after) > MOVING:
+        turns = run == 1 and np.abs(step[k - 1] + step[(k + 1) % count]).max() < AGAIN * before
+        if run <= LONGEST and inside and not turns and min(before, after) > MOVING:
             repeated[(k + 1 + np.arange(run)) % frames] = True
     return repeated
 
