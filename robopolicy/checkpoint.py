@@ -49,8 +49,23 @@ class Run:
     sidecar: dict[str, Any]
 
 
-def begin_run(folder: Path, task: Task, source: Path, options: dict[str, Any], clip_hashes: dict[str, str]) -> None:
+def begin_run(
+    folder: Path,
+    task: Task,
+    source: Path,
+    options: dict[str, Any],
+    clip_hashes: dict[str, str],
+    start: dict[str, Any] | None = None,
+) -> None:
     """Create a run folder and write down what was asked for.
+
+    Args:
+        folder: Where.
+        task: With all settings.
+        source: Its file.
+        options: How to run.
+        clip_hashes: Of the content of every clip, by name.
+        start: What the run began as, see ``identity``; None for a policy of its own.
 
     Raises:
         UserError: The folder holds a run already, or cannot be written.
@@ -67,6 +82,7 @@ def begin_run(folder: Path, task: Task, source: Path, options: dict[str, Any], c
             "settings": to_values(task),
             "options": options,
             "clips": clip_hashes,
+            "start": start,
             "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
             "versions": versions(),
             "command": " ".join(sys.argv),
@@ -74,6 +90,11 @@ def begin_run(folder: Path, task: Task, source: Path, options: dict[str, Any], c
         write_json(folder / CONFIG, config)
     except OSError as error:
         raise UserError(f"cannot write the run folder {folder}: {error.strerror or error}") from error
+
+
+def identity(run: Run) -> dict[str, Any]:
+    """Which policy a run holds now: its steps, and a hash of its checkpoint."""
+    return {"steps": run.sidecar["steps"], "sha256": hashlib.sha256((run.folder / CHECKPOINT).read_bytes()).hexdigest()}
 
 
 def origin(source: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from stable_baselines3.common.logger import Logger
@@ -121,10 +122,13 @@ class Trainer:
         self.ranks.share(self.model.policy)
         return error
 
-    def inherit(self, folder: str) -> None:
-        """Begin as the policy of another run."""
-        inherit(self.model.policy, self.env, checkpoint.load(folder))
+    def inherit(self, folder: str) -> dict[str, Any]:
+        """Begin as the policy of another run; returns what tells it from what the run may hold later."""
+        self.options.start_from = str(Path(folder).resolve())  # so that it is found again from anywhere
+        run = checkpoint.load(folder)
+        inherit(self.model.policy, self.env, run)
         self.ranks.share(self.model.policy)
+        return checkpoint.identity(run)
 
     def fit(self, folder: Path) -> None:
         """Collect, learn, log and save until the time or the steps are used up, or Ctrl-C."""
@@ -200,25 +204,24 @@ class Trainer:
 
 
 def train(task: Task, source: Path, options: Options) -> Path:
-    """Train a task from nothing. Returns the run folder."""
+    """Train a task, from nothing or as ``start_from`` says. Returns the run folder."""
     if options.seconds is None and options.steps is None:
         options.seconds = 600.0
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = Path(options.run or f"runs/{checkpoint.task_name(source)}-{stamp}")
-    start = time.perf_counter()
+    began = time.perf_counter()
     trainer = Trainer(task, options)
     main = trainer.ranks.rank == 0
     hashes = trainer.clip_hashes
-    if options.start_from is not None:
-        trainer.inherit(options.start_from)
+    start = None if options.start_from is None else trainer.inherit(options.start_from)
     if main:
-        _warn_of_other_clips(checkpoint.origin(source).get("clips", {}), hashes)
-        checkpoint.begin_run(folder, task, source, asdict(options), hashes)
+        _warn_of_changes(checkpoint.origin(source), hashes, start)
+        checkpoint.begin_run(folder, task, source, asdict(options), hashes, start)
     trainer.model.set_logger(open_logs(folder, wandb=options.wandb) if main else Logger(None, []))
     error = trainer.warm_start() if options.start_from is None else None
     if error is not None and main:
         print(f"warm start: the actor imitates {len(hashes)} clips with a mean square error of {error:.4f}")
-    trainer.elapsed = time.perf_counter() - start
+    trainer.elapsed = time.perf_counter() - began
     trainer.fit(folder)
     trainer.ranks.leave()
     return folder
@@ -299,9 +302,18 @@ def distill(folder: Path, options: Options) -> Path:
 
 def _warn_of_other_clips(before: dict[str, str], now: dict[str, str]) -> None:
     """Say which clips are not what they were: the discriminator then measures by other ones."""
-    other = sorted(name for name in before.keys() | now.keys() if before and before.get(name) != now.get(name))
+    other = sorted(name for name in before if before[name] != now.get(name))
     if other:
         warnings.warn(f"clips that are not as they were when the run began: {', '.join(other)}", stacklevel=3)
+
+
+def _warn_of_changes(before: dict[str, Any], clips: dict[str, str], start: dict[str, Any] | None) -> None:
+    """Say what is not as it was for the run that is made again, whose config.json is ``before``."""
+    _warn_of_other_clips({name: was for name, was in before.get("clips", {}).items() if name in clips}, clips)
+    was = before.get("start")
+    if start and was and start != was:
+        had = f"it had {was['steps']:,} steps then, {start['steps']:,} now"
+        warnings.warn(f"start_from is not the policy that the run began as: {had}", stacklevel=3)
 
 
 class _Interrupt:

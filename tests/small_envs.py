@@ -40,6 +40,8 @@ def real_motors() -> dict[str, Randomizer]:
         "late": randomize(randomizers.sensor_latency, steps=(0, 4)),
         "play": randomize(randomizers.backlash),
         "damping": randomize(randomizers.joint_damping),
+        "latency": randomize(randomizers.action_latency, steps=(0, 11)),
+        "loss": randomize(randomizers.packet_loss, share=(0.0, 0.5)),
     }
 
 

@@ -327,6 +327,15 @@ def test_a_run_of_an_earlier_version_goes_on_with_new_robots(copy: Path):
     assert not torch.equal(now["tensors"]["command"], checkpoint.load(first).state["env"]["tensors"]["command"])
 
 
+def test_a_run_of_the_first_version_goes_on_too(copy: Path):
+    path = copy / checkpoint.CHECKPOINT
+    state = torch.load(path, weights_only=True)
+    del state["env"]["version"], state["env"]["tensors"]["clock"]
+    torch.save(state, path)
+    with pytest.warns(UserWarning, match="from an earlier version"):
+        assert main(["train", "--resume", str(copy), "--steps", "2304"]) == 0
+
+
 @pytest.fixture(scope="module")
 def exported(tiny, tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("export") / "policy.onnx"

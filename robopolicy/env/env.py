@@ -446,7 +446,8 @@ class Env:
 
     def load_progress(self, state: dict) -> None:
         """Of what ``state_dict`` gave only how far pushes, ground and ranges have grown; robots stay as they are."""
-        self.clock.copy_(state["tensors"]["clock"])
+        if "clock" in state["tensors"]:  # the first versions had nothing that grows
+            self.clock.copy_(state["tensors"]["clock"])
         self.starts.load_progress(state["starts"])
 
     def load_state_dict(self, state: dict) -> None:

@@ -17,7 +17,7 @@ from robopolicy.task import Task
 
 _SEEN = 2e5  # how many samples the normalisers pretend to have seen, so that they soon follow the new task
 
-Column = tuple[str, int, int]  # a term's name, how many readings ago, which of its values
+Column = tuple[str, str, int, int]  # a term's name, what it measures, how many readings ago, which of its values
 
 
 def inherit(policy: RobotPolicy, env: Env, run: Run) -> None:
@@ -29,11 +29,15 @@ def inherit(policy: RobotPolicy, env: Env, run: Run) -> None:
         run: The other one, of the same robot.
 
     Raises:
-        UserError: It is of another robot, its networks have other widths, or a term that both see has another size.
+        UserError: It is of another robot, is told something else, its networks have other widths, or it sees what the
+            new one does not.
     """
     task, other = env.task, run.task
     if other.robot != task.robot:
         raise UserError(f"{run.folder} is of robot {other.robot!r}, this task of {task.robot!r}")
+    told = [", ".join(t.channels.names) for t in (other, task)]
+    if told[0] != told[1]:
+        raise UserError(f"{run.folder} is told {told[0]}; this task tells {told[1]}")
     for name in ("hidden_actor", "hidden_critic"):
         ours, theirs = (tuple(getattr(t.ppo, name)) for t in (task, other))
         if ours != theirs:
@@ -43,12 +47,13 @@ def inherit(policy: RobotPolicy, env: Env, run: Run) -> None:
     obs, state = env.reset(), env.snapshot()
     for role, teacher in (("actor", (task.teacher, other.teacher)), ("critic", (True, True))):
         ours, theirs = (_columns(t, state, whole) for t, whole in zip((task, other), teacher, strict=True))
-        known = getattr(before, f"{role}_normalizer")
-        if len(theirs) != len(known.mean):
+        lost = dict.fromkeys(name for name, *rest in theirs if (name, *rest) not in ours)
+        if lost:
+            hint = "; robopolicy distill teaches what it knows to one that sees less" if other.teacher else ""
             raise UserError(
-                f"{run.folder}: its {role} sees {len(known.mean)} values, where this task's commands and robot would "
-                f"make {len(theirs)} of the same terms: only policies that are told the same can follow each other"
+                f"the {role} of {run.folder} sees {', '.join(lost)}, of which this task's sees less, or none{hint}"
             )
+        known = getattr(before, f"{role}_normalizer")
         _network(getattr(policy, role), getattr(before, role), ours, theirs)
         _normalizer(getattr(policy, f"{role}_normalizer"), known, ours, theirs, obs[role])
     with torch.no_grad():
@@ -63,7 +68,8 @@ def _columns(task: Task, state: State, whole: bool) -> dict[Column, float]:
     for name, term in terms.items():
         size = term.function(state, **term.params).shape[1]
         for ago in reversed(range(term.history)):
-            found |= dict.fromkeys([(name, ago, i) for i in range(size)], term.scale)
+            what = f"{term.function.__name__} {sorted(term.params.items())}"
+            found |= dict.fromkeys([(name, what, ago, i) for i in range(size)], term.scale)
     return found
 
 
@@ -95,8 +101,8 @@ def _normalizer(
     mean, var = seen.mean(0), seen.var(0, correction=0)
     place = {column: i for i, column in enumerate(theirs)}
     for i, (column, scale) in enumerate(ours.items()):
-        name, _, part = column
-        source = place.get(column, place.get((name, 0, part)))
+        name, what, _, part = column
+        source = place.get(column, place.get((name, what, 0, part)))
         if source is not None:
             ratio = scale / theirs[list(theirs)[source]]
             mean[i] = ratio * before.mean[source]

@@ -89,6 +89,9 @@ def _clock_sign(task: Task, mirror: Mirror) -> int:
     for name, term in task.rewards.items():
         if "offsets" in term.params:
             offset = np.asarray(term.params["offsets"], float)
+            if len(offset) != len(mirror.foot_index):
+                feet = len(mirror.foot_index)
+                raise UserError(f"rewards.{name} has {len(offset)} offsets, robot {task.robot!r} {feet} feet")
             apart = np.mod(offset[mirror.foot_index] - offset + 0.25, 1.0) - 0.25
             if np.allclose(apart, 0.0):
                 found.add(1)

@@ -66,9 +66,17 @@ def randomness(judged: Judged) -> str:
         for name, values in randomization(task).items()
     ]
     push = task.push
-    if push.velocity or push.yaw_rate:
+    kicks = [f"±{push.velocity:g} m/s"] * bool(push.velocity) + [f"±{push.yaw_rate:g} rad/s"] * bool(push.yaw_rate)
+    if push.force:
+        kicks.append(f"up to {push.force:g} N for {push.force_s[0]:g} to {push.force_s[1]:g} s")
+    if kicks:
         low, high = push.interval_s
-        rows.append(["push", f"±{push.velocity:g} m/s, ±{push.yaw_rate:g} rad/s, every {low:g} to {high:g} s"])
+        rows.append(["push", f"{', '.join(kicks)}, every {low:g} to {high:g} s"])
+    if task.terrain.active:
+        t = task.terrain
+        rows.append(["ground", f"bumps {t.bumps:g} m, slope {np.degrees(t.slope):.3g}°, steps {t.steps:g} m"])
+    if task.adr.active:
+        rows.append(["all ranges", f"widened as the policy coped, from {task.adr.start:.0%} of each"])
     rows += [[f"noise of {name}", f"±{o.noise:g}"] for name, o in task.observations.items() if o.noise]
     if not rows:
         return "<h2>Randomization</h2><p>None: the policy knows one plant only.</p>"

@@ -74,6 +74,7 @@ def _leave_out_long_films(judged: "Sequence[Judged]") -> None:
     for j in judged:
         size += len(j.video or b"")
         if size > _MOST_VIDEO:
+            size -= len(j.video or b"")
             j.video = None
             j.subject.missing.append("film left out, the page would be too large; its pictures are here")
 

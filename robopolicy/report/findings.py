@@ -81,7 +81,12 @@ def _of_the_policy(judged: Judged) -> list[Finding]:
     for f in judged.footfalls:
         if f.fell:
             found.append(Finding("bad", f"Falls undisturbed, on the plant as the model says, when told: {f.label}."))
-        elif not f.frequency and task and bool((np.abs(f.command[:3]) > task.gait.standing_speed).any()):
+        elif (
+            not f.frequency
+            and task
+            and task.command.is_velocity
+            and bool((np.abs(f.command[:3]) > task.gait.standing_speed).any())
+        ):
             found.append(Finding("note", f"Does not step when told: {f.label}."))
     cells = [(c, p) for p in judged.planes for row in p.cells for c in row]
     fallen = [c for c, _ in cells if c.survival.value < OFTEN_FALLS]
@@ -121,6 +126,7 @@ def _of_the_learning(s: Subject) -> list[Finding]:
 
 def _of_the_run(s: Subject) -> list[Finding]:
     found, options = [], s.config.get("options", {})
+    once = s.starts == 1 and not s.going_on  # what was asked for later is not written down
     steps, logged = s.trained.get("steps"), s.progress.get("env_steps")
     if s.going_on:
         later = (
@@ -129,10 +135,10 @@ def _of_the_run(s: Subject) -> list[Finding]:
             else ""
         )
         found.append(Finding("note", f"The training seems to be going on; this is its last checkpoint{later}."))
-    elif steps is not None and options.get("steps") and steps < options["steps"]:
+    elif once and steps is not None and options.get("steps") and steps < options["steps"]:
         found.append(Finding("note", f"Stopped after {steps:,.0f} of {options['steps']:,.0f} steps."))
     asked, took = options.get("seconds"), s.trained.get("seconds")
-    if asked and took is not None and not s.going_on and not options.get("steps") and took < 0.98 * asked:
+    if asked and took is not None and once and not options.get("steps") and took < 0.98 * asked:
         found.append(Finding("note", f"Stopped after {took:.0f} of {asked:.0f} s."))
     if s.starts > 1:
         text = f"Resumed {s.starts - 1} time{'s' * (s.starts > 2)}; versions are known of the first part only."

@@ -113,7 +113,8 @@ def _run(folder: Path, label: str) -> Subject:
     try:
         found.progress = read_progress(folder / "progress.csv")
         age = time.time() - (folder / "progress.csv").stat().st_mtime
-        found.going_on = age < _GOING_ON_S and not _reached(config.get("options", {}), found.progress)
+        over = found.starts == 1 and _reached(config.get("options", {}), found.progress)
+        found.going_on = age < _GOING_ON_S and not over
     except UserError as error:
         found.missing.append(str(error))
     try:

@@ -129,7 +129,7 @@ def load_subjects(folders: list[Path]) -> tuple[list[Subject], RobotModel]:
             )
         found = styles(task)
         source, seed = str(config.get("task", "")), int(config.get("options", {}).get("seed", 0))
-        recipe, prior = _recipes(config["settings"])
+        recipe, prior = _recipes(config["settings"], config.get("start"))
         for style in found:
             clips = load_clip_set(style.name, style.clips, robot, task.control_dt)
             clips = known.setdefault(clips.key, clips)
@@ -152,10 +152,11 @@ def clip_sets(subjects: list[Subject]) -> list[ClipSet]:
     return list({s.clips.key: s.clips for s in subjects if s.clips is not None}.values())
 
 
-def _recipes(settings: dict[str, Any]) -> tuple[str, str]:
-    """Hashes of a task's settings without its prior, and of its prior's without what tests of style vary."""
+def _recipes(settings: dict[str, Any], start: dict[str, Any] | None) -> tuple[str, str]:
+    """Hashes of a task's settings without its prior and of what the run began as, and of its prior's without what tests
+    of style vary."""
     prior = {name: value for name, value in settings["prior"].items() if name not in ("weight", "clips", "styles")}
-    task = {name: value for name, value in settings.items() if name != "prior"}
+    task = {name: value for name, value in settings.items() if name != "prior"} | ({"start": start} if start else {})
     hashes = [hashlib.sha256(json.dumps(x, sort_keys=True).encode()).hexdigest()[:12] for x in (task, prior)]
     return hashes[0], hashes[1] if settings["prior"]["weight"] else ""
 

@@ -132,8 +132,20 @@ def test_what_cannot_follow_is_refused():
     with pytest.raises(UserError, match=r"give it --ppo.hidden-actor 128 128"):
         inherit(fresh(wide, 0), wide, run)
     styles = Env(load_task("droid_styles"), 4)
-    with pytest.raises(UserError, match="only policies that are told the same can follow each other"):
+    with pytest.raises(
+        UserError, match="other is told vx, vy, wz, style; this task tells vx, vy, wz, style, style_calm"
+    ):
         inherit(fresh(styles, 0), styles, run)
+    wiser = Env(richer(env.task), 4)
+    with pytest.raises(UserError, match="the actor of other sees joint_position, other, gyro, of which"):
+        inherit(fresh(env, 0), env, run_of(wiser, fresh(wiser, 0)))
+    teacher = Env(replace(env.task, teacher=True), 4)
+    with pytest.raises(UserError, match="sees base_velocity, .*robopolicy distill teaches"):
+        inherit(fresh(env, 0), env, run_of(teacher, fresh(teacher, 0)))
+    seen = env.task.observations
+    swapped = Env(replace(env.task, observations=seen | {"gyro": observe(observations.projected_gravity)}), 4)
+    with pytest.raises(UserError, match="sees gyro, of which"):  # another thing under the same name
+        inherit(fresh(swapped, 0), swapped, run)
 
 
 def test_from_one_run_to_another(tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -147,6 +159,15 @@ def test_from_one_run_to_another(tmp_path: Path, capsys: pytest.CaptureFixture):
     assert not torch.equal(one[bias], other[bias])  # it has learned since
     assert (one[bias] - other[bias]).abs().max() < 0.02
     assert main(["train", "--resume", robust, "--steps", "512"]) == 0
+    again, config = str(tmp_path / "again"), str(Path(robust) / "config.json")
+    assert main(["train", "--config", config, "--run", again]) == 0
+    starts = [checkpoint.load_config(Path(folder))[1]["start"] for folder in (robust, again)]
+    assert starts[0] == starts[1] == checkpoint.identity(checkpoint.load(walk))
+    assert main(["train", "--resume", walk, "--steps", "768"]) == 0
+    with pytest.warns(
+        UserWarning, match="start_from is not the policy that the run began as: it had 512 steps then, 768 now"
+    ):
+        assert main(["train", "--config", config, "--run", str(tmp_path / "third")]) == 0
     nowhere = tmp_path / "new"
     assert main(["train", "droid_robust", "--start-from", str(tmp_path / "no"), "--run", str(nowhere), *SMALL]) == 2
     assert "no run folder" in capsys.readouterr().err

@@ -10,12 +10,16 @@ from robopolicy_runtime.transfer.intervals import wilson
 from small_envs import shipped
 
 from robopolicy import checkpoint
+from robopolicy.env.adr import Adr
+from robopolicy.env.terrain import Terrain
 from robopolicy.evaluate import Evaluation
+from robopolicy.report.background import randomness
 from robopolicy.report.findings import findings, last_fifth, verdict
 from robopolicy.report.grid import Cell, Plane
 from robopolicy.report.judge import Judged, still_style
 from robopolicy.report.subject import Subject
 from robopolicy.report.walk import Footfalls
+from robopolicy.task import Push, Task, load_task
 
 GOOD = Evaluation(0.06, 0.1, 0.98, 20.0, None, 64, 100.0, 10.0)
 
@@ -24,6 +28,11 @@ def judged(subject: dict[str, Any] | None = None, **changes: Any) -> Judged:
     s = Subject("one", Path("nowhere"), task=shipped("droid_walk"), **(subject or {}))
     measured = {"evaluation": GOOD, "still_mps": 0.2, "copy_distance": 2.0, "still_distance": 66.0}
     return Judged(s, **(measured | changes))
+
+
+def replace_task(found: Judged, task: Task | str) -> Judged:
+    found.subject.task = load_task(task) if isinstance(task, str) else task
+    return found
 
 
 def said(**given: Any) -> str:
@@ -73,6 +82,32 @@ def test_what_the_policy_does_wrong_is_named():
     text = said(planes=[Plane("vx", "wz", (0.0, 0.4), (0.0,), (cells,))])
     assert "Falls often at 1 of 2 commands" in text
     assert "Follows worst at vx 0.4: 0.30 m/s off" in text
+
+
+def test_a_robot_that_is_told_a_posture_need_not_step():
+    down = np.ones((9, 2), bool)
+    stands = Footfalls("pitch up", np.array([0.0, 0.2, 0.0]), down, 0.02, 0.0, np.ones(2), np.ones(2), False)
+    found = findings(replace_task(judged(footfalls=[stands]), "droid_stand"))
+    assert not any("Does not step" in f.text for f in found)
+    assert "Does not step when told: pitch up" in said(footfalls=[stands])
+
+
+def test_bounds_of_the_beginning_say_nothing_about_a_run_that_was_resumed():
+    trained = {"steps": 900, "seconds": 50.0}
+    for options, words in (({"steps": 1000}, "Stopped after 900"), ({"seconds": 600.0}, "Stopped after 50")):
+        run = {"config": {"options": options}, "trained": trained}
+        assert words in said(subject=run)
+        assert "Stopped" not in said(subject=run | {"starts": 2})
+
+
+def test_all_that_differs_from_robot_to_robot_is_told():
+    task = shipped("droid_rough")
+    page = randomness(replace_task(judged(), task))
+    assert f"up to {task.push.force:g} N for" in page
+    assert "slope" in page
+    assert "widened as the policy coped" in page
+    plain = replace(task, randomizers={}, push=Push(force=30.0), terrain=Terrain(), adr=Adr())
+    assert "up to 30 N" in randomness(replace_task(judged(), plain))
 
 
 def test_what_went_wrong_while_learning_is_named():
