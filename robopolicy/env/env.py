@@ -108,11 +108,11 @@ class Env:
         self.nominal = nominal
         hilly = task.terrain.active and not nominal
         late = [randomizer.most_steps("actuator_delay") for randomizer in task.randomizers.values()]
-        self._latest = 0 if nominal else max(late, default=0)
+        self._slowest = 0 if nominal else max(late, default=0)
         self.robot: RobotModel = load_robot(task.robot).compile(
             task.timestep,
             visual=False,
-            max_delay=self._latest,
+            max_delay=self._slowest,
             lay=partial(lay, terrain=task.terrain) if hilly else None,
         )
         self.num_envs = num_envs or task.num_envs
@@ -410,9 +410,9 @@ class Env:
         self.sag, self.sensor_delay, self.loss = (torch.zeros(n, 1, device=device) for _ in range(3))
         own = {name: getattr(self, name) for name in _OWN}
         self.actuation = Actuation(self.sim, self.starts.fields, own, _columns(self.robot.dof_adr, self.device))
-        behind = self._latest > self.substeps
+        behind = self._slowest > self.substeps
         delay = self.sim.expand("actuator_delay") if behind else None
-        self.orders = Orders((n, j), delay, self._latest * self.task.timestep, self.control_dt, device)
+        self.orders = Orders((n, j), delay, self._slowest * self.task.timestep, self.control_dt, device)
         self.pinned_end = torch.zeros(n, dtype=torch.long, device=device)
         self.window_age = torch.zeros(n, dtype=torch.long, device=device)
         if self.reference is not None:
