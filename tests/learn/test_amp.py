@@ -15,6 +15,7 @@ from small_envs import CLIPS, actions, compiled, quiet, reference
 from torch import Tensor
 
 from robopolicy.env.env import Env
+from robopolicy.errors import NonFiniteError
 from robopolicy.learn.amp import MotionPrior
 from robopolicy.learn.config import PPOConfig
 from robopolicy.learn.ppo import PPO
@@ -385,6 +386,15 @@ def test_health_is_logged():
     assert set(wanted) <= log.keys()
     assert all(isinstance(value, float) and math.isfinite(value) for value in log.values())
     assert 0 <= log["accuracy"] <= 1
+
+
+def test_a_loss_that_is_no_number_is_said_to_be_the_priors():
+    prior = make()
+    collect(prior, demo(prior, 32))
+    next(prior.net.parameters()).data[0, 0] = float("nan")
+    with pytest.raises(NonFiniteError, match="the motion prior's loss is nan") as caught:
+        prior.update()
+    assert caught.value.field == "prior"
 
 
 def test_saturation_is_said_once_and_by_name():

@@ -59,6 +59,22 @@ def test_the_student_comes_to_do_what_the_teacher_does():
     assert errors["after"] < 0.2 * errors["before"]
 
 
+def test_a_student_goes_on_where_the_teachers_pushes_and_ranges_were(tmp_path: Path):
+    teacher, student = tmp_path / "teacher", tmp_path / "student"
+    grown = ("--push.ramp-steps", "1000", "--adr.active", "--adr.start", "0.3")
+    assert main(["train", "go2_velocity", "--teacher", "--run", str(teacher), *grown, *SMALL]) == 0
+    path = teacher / checkpoint.CHECKPOINT
+    state = torch.load(path, weights_only=True)
+    state["env"]["starts"]["widening"]["widths"].fill_(0.7)
+    torch.save(state, path)
+    assert main(["distill", str(teacher), "--run", str(student), "--steps", "256", "--device", "cpu"]) == 0
+    taught, own = (checkpoint.load(f).state["env"] for f in (teacher, student))
+    assert own["tensors"]["clock"] == taught["tensors"]["clock"] + 256 / 32
+    assert (own["starts"]["widening"]["widths"] > 0.5).all()
+    assert main(["train", "--resume", str(student), "--steps", "512"]) == 0
+    assert checkpoint.load(student).state["env"]["tensors"]["clock"] == own["tensors"]["clock"] + 256 / 32
+
+
 def test_from_a_teacher_to_a_file_and_on(tmp_path: Path, capsys: pytest.CaptureFixture):
     teacher, student = str(tmp_path / "teacher"), str(tmp_path / "student")
     assert main(["train", "go2_velocity", "--teacher", "--run", teacher, *SMALL]) == 0

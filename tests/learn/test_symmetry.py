@@ -146,6 +146,13 @@ def test_the_clock_of_a_gait_whose_sides_step_together_is_the_same_in_the_mirror
         clock((0.0, 0.25, 0.5, 0.75))
 
 
+def test_offsets_of_another_robot_are_refused_by_name():
+    task = quiet("droid_walk")
+    clock = replace(task.rewards["clock"], params={"offsets": (0.0, 0.5, 0.5, 0.0)})
+    with pytest.raises(UserError, match="rewards.clock has 4 offsets, robot 'droid' 2 feet"):
+        Symmetry(replace(task, rewards=task.rewards | {"clock": clock}), compiled("droid"), CPU)
+
+
 def test_a_teacher_is_refused():
     task = quiet("droid_walk", teacher=True)
     with pytest.raises(UserError, match="a teacher sees what is privileged"):
