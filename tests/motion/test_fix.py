@@ -203,6 +203,7 @@ def test_a_rate_that_only_the_gait_contradicts_is_left_alone(droid):
 
 def test_a_phase_that_is_no_number_is_filled_round_the_circle(droid):
     walk = load_clips("droid", "walk_forward_0.30")[0]
+    assert walk.phase is not None
     phase = walk.phase.copy()
     wraps = int(np.flatnonzero(np.diff(phase) < 0)[0])
     phase[[0, 1, wraps, wraps + 1, len(walk) - 1]] = np.nan
@@ -213,12 +214,14 @@ def test_a_phase_that_is_no_number_is_filled_round_the_circle(droid):
     assert repair.changes == [
         f"phase that was no number filled from its neighbours in frames 0-1, {wraps}-{wraps + 1}, {len(walk) - 1}"
     ]
+    assert repair.clip.phase is not None
     np.testing.assert_allclose(np.mod(repair.clip.phase - walk.phase + 0.5, 1.0), 0.5, atol=1e-9)
 
 
 @pytest.mark.parametrize("where", [slice(40, 50), slice(0, 1)])
 def test_a_phase_that_cannot_be_filled_is_left_out(where, droid):
     walk = dataclasses.replace(load_clips("droid", "walk_forward_0.30")[0], loop=False)
+    assert walk.phase is not None
     phase = walk.phase.copy()
     phase[where] = np.nan
     repair = fix(dataclasses.replace(walk, phase=phase), droid)
