@@ -98,11 +98,12 @@ def identity(run: Run) -> dict[str, Any]:
 
 
 def origin(source: Path) -> dict[str, Any]:
-    """config.json of the run whose task file this is; empty for a task file of its own."""
+    """config.json of the run whose task file this is; empty for a task file of its own, whatever lies beside it."""
     try:
-        return json.loads((source.parent / CONFIG).read_text()) if source.name == SOURCE else {}
+        found = json.loads((source.parent / CONFIG).read_text()) if source.name == SOURCE else {}
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) and "settings" in found else {}
 
 
 def task_name(source: Path) -> str:

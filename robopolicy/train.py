@@ -301,15 +301,16 @@ def distill(folder: Path, options: Options) -> Path:
 
 
 def _warn_of_other_clips(before: dict[str, str], now: dict[str, str]) -> None:
-    """Say which clips are not what they were: the discriminator then measures by other ones."""
-    other = sorted(name for name in before if before[name] != now.get(name))
+    """Say which clips are not what they were, or new or gone: the discriminator then measures by other ones."""
+    other = sorted(name for name in before.keys() | now.keys() if before and before.get(name) != now.get(name))
     if other:
         warnings.warn(f"clips that are not as they were when the run began: {', '.join(other)}", stacklevel=3)
 
 
 def _warn_of_changes(before: dict[str, Any], clips: dict[str, str], start: dict[str, Any] | None) -> None:
     """Say what is not as it was for the run that is made again, whose config.json is ``before``."""
-    _warn_of_other_clips({name: was for name, was in before.get("clips", {}).items() if name in clips}, clips)
+    shared = before.get("clips", {}).keys() & clips.keys()  # others may be what was asked for this time
+    _warn_of_other_clips({name: before["clips"][name] for name in shared}, {name: clips[name] for name in shared})
     was = before.get("start")
     if start and was and start != was:
         had = f"it had {was['steps']:,} steps then, {start['steps']:,} now"

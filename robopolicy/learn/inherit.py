@@ -102,10 +102,10 @@ def _normalizer(
     place = {column: i for i, column in enumerate(theirs)}
     for i, (column, scale) in enumerate(ours.items()):
         name, what, _, part = column
-        source = place.get(column, place.get((name, what, 0, part)))
-        if source is not None:
-            ratio = scale / theirs[list(theirs)[source]]
-            mean[i] = ratio * before.mean[source]
-            width = before.var[source].sqrt() + before.epsilon  # what a value is divided by
+        source = column if column in theirs else (name, what, 0, part)
+        if source in theirs:
+            ratio, k = scale / theirs[source], place[source]
+            mean[i] = ratio * before.mean[k]
+            width = before.var[k].sqrt() + before.epsilon  # what a value is divided by
             var[i] = (ratio * width - new.epsilon).clamp(min=0).square()
     new.merge(mean, var, int(_SEEN))
