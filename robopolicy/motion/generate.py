@@ -4,8 +4,8 @@ The clips follow from the numbers in this file, the keyframe files beside them a
 so running it again writes the same trajectories.
 """
 
+import argparse
 import dataclasses
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -30,9 +30,9 @@ DROID_JAUNTY = Gait(
     rock=0.035,
     toe=0.12,
 )
-"""Tall, springy, high-stepping, swaggering. The knees give under the weight (negative bounce): so much sway with a
-body highest over the standing foot would take the pressure point off the sole. More than this little bounce costs
-dearly (15 mm made the walk half as expensive again); the hips' yaw and the head show the character for next to nothing."""
+"""Tall, high-stepping, swaggering. The knees give under the weight (negative bounce): so much sway with a body
+highest over the standing foot would take the pressure point off the sole. More than this little bounce is dear
+(with 15 mm the walk costs half as much again); the hips' yaw and the head show character for next to nothing."""
 DROID_STAND = Gait(style="stand", cycles=6, height=0.324, forward=-0.02)
 DROID_VELOCITIES = {
     "forward_0.10": (0.1, 0, 0),
@@ -219,6 +219,12 @@ def write(robot: str, folder: Path | None = None) -> list[Path]:
 
 
 if __name__ == "__main__":
-    for robot_name in sys.argv[1:] or ROBOTS:
+    parser = argparse.ArgumentParser(prog="python -m robopolicy.motion.generate", description="make our clips again")
+    parser.add_argument("robots", nargs="*", metavar="ROBOT", help=f"of {', '.join(ROBOTS)}; by default all")
+    asked = parser.parse_args().robots
+    for robot_name in asked:
+        if robot_name not in ROBOTS:
+            parser.error(f"no clips to make for robot {robot_name!r}; there are {', '.join(ROBOTS)}")
+    for robot_name in asked or ROBOTS:
         written = write(robot_name)
         print(f"{robot_name}: {len(written)} clips in {written[0].parent}")
