@@ -33,7 +33,7 @@ class Actuation:
     Args:
         sim: The physics.
         fields: What the randomizers of the task change; without any of ours the engine is left alone.
-        own: The environment's tensors: ``torque_limit``, ``no_load_speed``, ``corner``, ``supply``, ``sag`` and
+        own: The environment's tensors: ``kd``, ``torque_limit``, ``no_load_speed``, ``corner``, ``supply``, ``sag`` and
             ``sensor_delay``.
         dofs: Columns of the joints in qvel.
 
@@ -42,6 +42,8 @@ class Actuation:
         torque_range: Lowest and highest torque of the last physics step [N m], (N, J, 2); None if the speed is no
             matter.
         late: State that the sensors tell of, qpos (N, nq) and qvel (N, nv); None if it is always the present one.
+        power: Magnitude of each joint's mechanical power, mean over the last control period [W], (N, J); None unless
+            ``measure_power`` was called.
     """
 
     def __init__(self, sim: Simulation, fields: list[str], own: Mapping[str, Tensor], dofs: Tensor | slice):
@@ -50,9 +52,19 @@ class Actuation:
         self.torque_range = sim.expand("actuator_forcerange") if any(f in fields for f in LIMITS) else None
         self._force = sim.bind("actuator_force") if "sag" in fields else None
         self.load = torch.zeros(sim.num_envs, 1, device=sim.device)
+        self.power: Tensor | None = None
         self.late: tuple[Tensor, Tensor] | None = None
         if "sensor_delay" in fields or "loss" in fields:
             self.late = (self._qpos.float().clone(), self._qvel.float().clone())
+
+    def measure_power(self) -> None:
+        """Work out ``power`` from now on, which takes the physics step by step and so is slower.
+
+        Torque times speed at the end of a control period would not do: by then a joint has come close to its target
+        and brakes, so that the motors seem to take more work out of the robot than they put in.
+        """
+        self._force = self.sim.bind("actuator_force")
+        self.power = torch.zeros(self.sim.num_envs, self._force.shape[1], device=self.sim.device)
 
     def advance(self, substeps: int, lost: Tensor | None = None) -> None:
         """Advance by ``substeps`` physics steps under the controls as they are.
@@ -61,14 +73,19 @@ class Actuation:
             substeps: How many.
             lost: Whose readings do not arrive, so that the earlier ones stand. Shape (N, 1) bool.
         """
-        if self.torque_range is None and self.late is None:
+        if self.torque_range is None and self.late is None and self.power is None:
             self.sim.step(substeps)
             return
+        if self.power is not None:
+            self.power.zero_()
         for left in range(substeps, 0, -1):
             self._remember(left, lost)
             if self.torque_range is not None:
                 self._limit(self.torque_range)
+            before = self._qvel[:, self._dofs].clone()
             self.sim.step(1) if left == 1 else self.sim.advance(1)
+            if self.power is not None:
+                self.power += self._work_rate(before).abs() / substeps
             if self._force is not None:
                 self.load.copy_((self._force.abs() / self._own["torque_limit"]).mean(1, keepdim=True))
         self._remember(0, lost)
@@ -101,6 +118,21 @@ class Actuation:
         falls_over = no_load * (1 - own["corner"])
         torque_range[..., 1] = torque * ((no_load - speed) / falls_over).clamp(0, 1)
         torque_range[..., 0] = -torque * ((no_load + speed) / falls_over).clamp(0, 1)
+
+    def _work_rate(self, before: Tensor) -> Tensor:
+        """Power of each motor in the last physics step, given the speeds (N, J) that it began with [W]. Shape (N, J).
+
+        ``actuator_force`` is of the speed before, while the integrator (``implicitfast``) damps by the speed after,
+        except where the torque is at its limit. A constant torque feeds a body by the mean of both speeds.
+        """
+        assert self._force is not None
+        speed, force, own = self._qvel[:, self._dofs], self._force, self._own
+        if self.torque_range is None:
+            limited = force.abs() >= own["torque_limit"] * (1 - 1e-6)
+        else:
+            limited = (force <= self.torque_range[..., 0]) | (force >= self.torque_range[..., 1])
+        torque = torch.where(limited, force, force - own["kd"] * (speed - before))
+        return torque * (speed + before) / 2
 
     def _remember(self, steps: int, lost: Tensor | None) -> None:
         """Keep the present state where it will be the one sensed, so many physics steps from now."""

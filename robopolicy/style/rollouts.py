@@ -50,6 +50,7 @@ def roll_out(
     velocity = np.array([clips.commands[k][rng.integers(len(clips.commands[k]))] for k in chosen])
     task = replace(subject.task.in_full(), push=Push(), episode_s=seconds + 1)
     env = Env(task, num_envs=episodes, seed=seed, nominal=nominal)
+    env.actuation.measure_power()
     env.reset(stagger=False)
     command = held_command(task, subject.style, velocity, amount)
     steps, settled = round(seconds / task.control_dt), round(settle / task.control_dt)
@@ -62,7 +63,8 @@ def roll_out(
         kept["qpos"].append(state.qpos)
         kept["qvel"].append(state.qvel)
         kept["height"].append(state.foot_clearance)
-        kept["power"].append((state.torque * state.joint_vel).abs().sum(-1))
+        assert env.actuation.power is not None
+        kept["power"].append(env.actuation.power.sum(-1))
         lived += alive.numpy()
     told = command[:, :2].norm(dim=-1).numpy() if task.command.names[:2] == ["vx", "vy"] else np.zeros(episodes)
     tables = {name: torch.stack(rows).double().numpy() for name, rows in kept.items()}

@@ -61,7 +61,7 @@ def torque(state: State) -> Tensor:
 
 
 def power(state: State) -> Tensor:
-    """Mechanical power of the servos, braking counted as zero [W]."""
+    """Mechanical power of the servos at the end of the control period, braking counted as zero [W]."""
     return (state.torque * state.joint_vel).clamp(min=0).sum(-1)
 
 

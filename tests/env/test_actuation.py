@@ -184,6 +184,49 @@ def test_the_torque_is_what_the_engine_gives_though_orders_are_late_or_lost():
     assert 40 < behind < 8 * 24
 
 
+@pytest.mark.parametrize("motors", ["strong", "weak", "at low voltage"])
+def test_power_is_the_mean_over_the_control_period(motors):
+    """Oracle: the same robots in the air in fifty times finer steps, torque times speed summed as they go."""
+    chosen = {
+        "strong": {},
+        "weak": {"weak": randomize(randomizers.motor_strength, scale=(0.1, 0.15))},
+        "at low voltage": {
+            "fast": randomize(randomizers.torque_speed, no_load=(100, 100)),
+            "low": randomize(randomizers.supply_voltage, voltage=(0.1, 0.15), sag=(0, 0)),
+        },
+    }[motors]
+    env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 3, seed=1)
+    env.actuation.measure_power()
+    env.reset(stagger=False)
+    env.qpos[:, 2] = 3.0
+    env.sim.forward(torch.ones(3, dtype=torch.bool))
+    start = [(env.qpos[i].numpy().copy(), env.qvel[i].numpy().copy()) for i in range(3)]
+    found, sampled, ctrl = [], [], []
+    for k in range(2 * STEPS):
+        env.step(torch.sin(torch.arange(env.num_actions) + 2 * np.pi * 3.0 * k * env.control_dt).expand(3, -1))
+        found.append(env.actuation.power.numpy().copy())
+        sampled.append((env.state.torque * env.state.joint_vel).abs().numpy())
+        ctrl.append(env.ctrl.numpy().copy())
+    fine = 50 * env.substeps
+    true = np.zeros((len(ctrl), 3, env.num_actions))
+    for i in range(3):
+        model = env.robot.robot.compile(env.task.timestep / 50, visual=False).mj
+        strength = (env.torque_limit[i].numpy() / env.robot.torque_limit)[:, None]
+        for field in (model.actuator_gainprm, model.actuator_biasprm, model.actuator_forcerange):
+            field *= strength
+        model.actuator_forcerange[:] *= float(env.supply[i])
+        data = mujoco.MjData(model)
+        data.qpos[:], data.qvel[:] = start[i]
+        for k in range(len(ctrl)):
+            data.ctrl[:] = ctrl[k][i]
+            for _ in range(fine):
+                mujoco.mj_step(model, data)
+                true[k, i] += np.abs(data.actuator_force * data.qvel[env.robot.dof_adr]) / fine
+    error, naive = (np.abs(np.array(p) - true).sum() / true.sum() for p in (found, sampled))
+    assert np.sum(found) == pytest.approx(true.sum(), rel=0.06)
+    assert error < 0.12 < 0.3 < naive
+
+
 def test_the_encoder_reads_half_the_play_too_much_under_load():
     chosen = {"play": randomize(randomizers.backlash, play=(0.04, 0.04))}
     env = Env(quiet("droid_walk", randomizers=chosen, terminations={}), 2)
