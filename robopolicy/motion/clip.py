@@ -278,15 +278,25 @@ class Clip:
         return dataclasses.replace(self, fps=1.0 / dt, qpos=qpos, qvel=qvel, phase=phase, loop=loop)
 
     def split(self) -> tuple["Clip", "Clip"]:
-        """The first and the second half in time, as open clips: one to train on, one held out.
+        """What to learn from, and what to compare the result with.
+
+        Of an open clip that is the first and the second half in time. A loop is one motion, of which nothing can be
+        spared: it is both, whole.
 
         Raises:
-            UserError: The clip has fewer than 4 frames.
+            UserError: An open clip has fewer than 4 frames.
         """
+        if self.loop:
+            return self, self
         if len(self) < 4:
             raise UserError(f"clip {self.name!r} has {len(self)} frames; splitting it in two needs at least 4")
         half = len(self) // 2
         return self._part(slice(0, half), "train"), self._part(slice(half, None), "held-out")
+
+    def unrolled(self, frames: int) -> "Clip":
+        """A loop as an open clip that goes on for so many frames past its seam."""
+        qpos, qvel, phase = self.sample(np.arange(len(self) + frames) / self.fps)
+        return dataclasses.replace(self, qpos=qpos, qvel=qvel, phase=phase, loop=False)
 
     def _part(self, frames: slice, what: str) -> "Clip":
         return dataclasses.replace(
