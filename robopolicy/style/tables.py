@@ -55,7 +55,8 @@ def verdicts(proof: Proof) -> list[Verdict]:
     found += [_of_switch(switch) for switch in proof.switches]
     found += [_of_dose(dose) for dose in proof.doses]
     for t in proof.transport:
-        text = f"{t.clips}: {t.styled:.2f} with the prior, {t.off:.2f} without it: {t.ratio:.2f} times"
+        text = f"{t.clips}: {t.styled:.2f} with the prior (weight {t.weight:g}), {t.off:.2f} without any clips: "
+        text += f"{t.ratio:.2f} times"
         text += "; the aim is at most half" if t.same_task else "; but those without learned another task"
         text += f"; the clips themselves would take {t.copy:.2f}" if t.copy is not None else ""
         found.append(Verdict("cost of transport", t.ratio <= 0.5 if t.same_task else None, text))
@@ -143,7 +144,9 @@ def _of_dose(dose: Dose) -> Verdict:
     steps = [f"{w:g}: {_mean(v)}" for w, v in zip(dose.weights, dose.values["frechet"], strict=True)]
     fall = "falls with every step of the weight" if dose.falls else "does not fall with every step of the weight"
     what = f"{dose.of} told how much style to have" if dose.told else f"{dose.of}, by the weight of the style reward"
-    return Verdict("dose", dose.falls, f"{what}: the distance to the clips {fall} ({', '.join(steps)})")
+    none = "; those of weight 0 had no clips to imitate or to begin from either" if 0 in dose.weights[:1] else ""
+    text = f"{what}: the distance to the clips {fall} ({', '.join(steps)}){'' if dose.told else none}"
+    return Verdict("dose", dose.falls, text)
 
 
 def _of_switch(switch: Switch) -> Verdict:
