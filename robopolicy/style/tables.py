@@ -116,7 +116,7 @@ def _of_control(name: str, own: float, shuffled: float, apart: float) -> Verdict
         f"{shuffled / own:.1f} times as far from its clips with their frames in random order, and {apart / own:.1f} "
         "times as far from them with their joints out of step"
     )
-    why = "" if passed else f" (at least 1 and {_APART:g} are asked): it has not learned how they move"
+    why = "" if passed else f" (more than 1 and {_APART:g} are asked): it moves together as they do by chance at best"
     return Verdict("movement", passed, f"the movement of {name} is {text}{why}")
 
 
