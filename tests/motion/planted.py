@@ -196,6 +196,20 @@ def raised(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
     return changed(clip, qpos), frames(slice(0, len(clip)))
 
 
+def hovering(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
+    """Too low to be off the ground by a foot's height alone."""
+    qpos = clip.qpos.copy()
+    qpos[:, 2] += rng.uniform(0.006, 0.02)
+    return changed(clip, qpos), frames(slice(0, len(clip)))
+
+
+def skating(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
+    """Glides sideways over the ground, 6 to 20 mm up, from the first frame to the last."""
+    qpos = hovering(clip, model, rng)[0].qpos
+    qpos[:, 1] += rng.choice([-1, 1]) * rng.uniform(0.15, 0.4) * np.arange(len(clip)) / clip.fps
+    return changed(dataclasses.replace(clip, loop=False), qpos), frames(slice(0, len(clip) - 1))
+
+
 def dip(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
     """Sinks for a while."""
     qpos, where = clip.qpos.copy(), span(clip, rng, 0.8)
@@ -263,6 +277,8 @@ PLANTERS: dict[str, tuple[str, Planter]] = {
     "sunk": ("penetration", sunk),
     "dip": ("penetration", dip),
     "raised": ("floating", raised),
+    "hovering": ("floating", hovering),
+    "skating": ("foot sliding", skating),
     "crossed": ("self-collision", crossed),
     "mislabelled": ("wrong rate", mislabelled),
     "relabelled": ("wrong rate", relabelled),

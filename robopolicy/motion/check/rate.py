@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robopolicy.motion.check.defect import Defect, runs
-from robopolicy.motion.check.feet import FLIGHT_HEIGHT
 from robopolicy.motion.check.steps import true_velocities
 from robopolicy.motion.check.trace import Trace, follow
 from robopolicy.motion.check.velocity import GROUPS
 from robopolicy.motion.clip import Clip
+from robopolicy.motion.feet import FLIGHT_HEIGHT
 from robopolicy.motion.pose import heading, rotate2
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import numpy as np
 from robopolicy.motion.check import CONTACT_HEIGHT, Defect, check
 from robopolicy.motion.check.steps import true_velocities
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.feet import Feet
-from robopolicy.motion.ground import ground_height
+from robopolicy.motion.feet import Feet, ground_height
 from robopolicy.motion.repair import Repair, kinds, told
 
 if TYPE_CHECKING:
