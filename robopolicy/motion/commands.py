@@ -62,7 +62,7 @@ def import_clip(
     kind = "loop" if clip.loop else "open"
     print(f"{file}: {what}; {len(clip)} frames at {clip.fps:.4g} per second, {clip.duration:.2f} s, {kind}")
     for defect in check(clip, model):
-        print(f"warning: {defect}")
+        print(defect.told)
     print(f"wrote {output}")
     return clip
 
@@ -140,7 +140,7 @@ def retarget_file(
     print(f"{file}: {what}; {len(clip)} frames, from {mover.robot.name} to {model.robot.name}")
     print(f"note: {locked}")
     for defect in check(clip, model):
-        print(f"warning: {defect}")
+        print(defect.told)
     print(f"wrote {output}")
     return clip
 

@@ -54,7 +54,7 @@ def make_gait(robot: str, output: Path, style: str | None, numbers: dict[str, fl
     clip.save(output)
     print(summary(clip, model))
     for defect in check(clip, model):
-        print(f"warning: {defect}")
+        print(defect.told)
     print(f"wrote {output}")
     return clip
 

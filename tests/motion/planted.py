@@ -244,9 +244,13 @@ def crossed(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
 
 
 def mislabelled(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
-    """A rate twice or half the true one, velocities to match."""
-    factor = rng.choice([0.5, 2.0])
-    return dataclasses.replace(clip, fps=clip.fps * factor, qvel=clip.qvel * factor), frames(slice(0, len(clip)))
+    """A rate twice the true one, velocities to match."""
+    return dataclasses.replace(clip, fps=clip.fps * 2, qvel=clip.qvel * 2), frames(slice(0, len(clip)))
+
+
+def slowed(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
+    """A rate half the true one, velocities to match: nobody can tell it from a calm walk, so it is a note."""
+    return dataclasses.replace(clip, fps=clip.fps / 2, qvel=clip.qvel / 2), frames(slice(0, len(clip)))
 
 
 def relabelled(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
@@ -281,11 +285,12 @@ PLANTERS: dict[str, tuple[str, Planter]] = {
     "skating": ("foot sliding", skating),
     "crossed": ("self-collision", crossed),
     "mislabelled": ("wrong rate", mislabelled),
+    "slowed": ("slow strides", slowed),
     "relabelled": ("wrong rate", relabelled),
 }
 """Name to the kind that must be reported, and how it is planted."""
 NEEDS_LOOP = {"first again", "drift", "kink"}
-NEEDS_STEPS = {"mislabelled"}
+NEEDS_STEPS = {"mislabelled", "slowed"}
 
 
 def _fastest(clip: Clip, column: int) -> float:
