@@ -123,9 +123,7 @@ class Clip:
         Raises:
             UserError: The name does not end in .npz, or the file cannot be written.
         """
-        path = Path(path)
-        if path.suffix != ".npz":
-            raise UserError(f"cannot write {path}: a clip ends in .npz")
+        path = clip_path(path)
         arrays: dict[str, Any] = {
             "fps": np.float64(self.fps),
             "joint_names": np.array(self.joint_names, dtype=np.str_),
@@ -417,6 +415,18 @@ def load_clips(robot_name: str, patterns: Sequence[str] | str) -> list[Clip]:
 def list_clips(robot_name: str) -> list[str]:
     """Names of the clips that come with the project for a robot."""
     return sorted(p.stem for p in (clips_dir() / robot_name).glob("*.npz"))
+
+
+def clip_path(path: str | Path) -> Path:
+    """The path of a clip to write; commands ask before they begin to work.
+
+    Raises:
+        UserError: The name does not end in .npz.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise UserError(f"cannot write {path}: a clip ends in .npz")
+    return path
 
 
 def find_clips(robot_name: str, pattern: str) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.clip import Clip
+from robopolicy.motion.clip import Clip, clip_path
 from robopolicy.motion.importing.recording import AS_WRITTEN, ImportNote, Options
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def import_clip(
     """
     from robopolicy.motion.check import check
 
+    clip_path(output)
     model = _compile(robot)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -61,7 +62,7 @@ def import_clip(
     kind = "loop" if clip.loop else "open"
     print(f"{file}: {what}; {len(clip)} frames at {clip.fps:.4g} per second, {clip.duration:.2f} s, {kind}")
     for defect in check(clip, model):
-        print(f"warning: {defect}")
+        print(defect.told)
     print(f"wrote {output}")
     return clip
 
@@ -127,6 +128,7 @@ def retarget_file(
     from robopolicy.motion.retarget.robot_body import RobotBody
     from robopolicy.motion.retarget.solve import to_robot
 
+    clip_path(output)
     mover, model = _compile(source), _compile(robot)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -138,7 +140,7 @@ def retarget_file(
     print(f"{file}: {what}; {len(clip)} frames, from {mover.robot.name} to {model.robot.name}")
     print(f"note: {locked}")
     for defect in check(clip, model):
-        print(f"warning: {defect}")
+        print(defect.told)
     print(f"wrote {output}")
     return clip
 
