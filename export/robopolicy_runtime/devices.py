@@ -33,7 +33,7 @@ _HELP = "keys: 1 ready, 2 run, arrows and a/d drive, space stands, s stop, l lim
 
 
 class Keyboard:
-    """The terminal that the runtime was started in. A command stays until another key changes it.
+    """The terminal that the runtime was started in. A command stays until another key changes it, or nothing drives.
 
     Args:
         command: The policy's channels.
@@ -55,7 +55,8 @@ class Keyboard:
         import termios
         import tty
 
-        self._command, self._values, self.quit = command, dict.fromkeys(command.names[:3], 0.0), False
+        self._command, self.quit = command, False
+        self._values: dict[str, float] = {}
         self._requests = REQUEST_KEYS | dict(keys or {})
         self._asked, self._begun = Requests(), ""
         self._file = sys.stdin.fileno()
@@ -79,9 +80,12 @@ class Keyboard:
                 name, sign = KEYS[key]
                 i = self._command.names.index(name)
                 step = (self._command.upper[i] - self._command.lower[i]) / 8
-                value = self._values.get(name, 0.0) + sign * step
+                value = self._values.get(name, self._command.default[i]) + sign * step
                 self._values[name] = min(max(value, self._command.lower[i]), self._command.upper[i])
         return Wish(dict(self._values), self._asked.next())
+
+    def forget(self) -> None:
+        self._values = {}
 
     def _keys(self) -> list[str]:
         """The keys that were pressed since the last time; several can come at once."""
@@ -156,6 +160,9 @@ class Gamepad:
                 self._asked.add(self._buttons[number])
         age = 0.0 if self._gone is None else self._clock() - self._gone
         return Wish(dict(self._values), self._asked.next(), age)
+
+    def forget(self) -> None:
+        """Nothing: sticks are where they are, and the kernel tells of changes only."""
 
     def _steer(self, axis: int, stick: float) -> None:
         for name, sign in self._axes[axis]:

@@ -160,6 +160,8 @@ def loop(
         elif leaving is not None:
             wish = _leave(wish, None)
         tick = machine.tick(wish)
+        if tick.state != State.RUN or machine.command_lost:  # no old velocity drives off with the robot later
+            source.forget()
         if log is not None:
             log.add(now, late, ticker.missed, tick)
             if log.trouble and not said:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import synthetic
 from robopolicy_runtime.commands import Script, Udp
+from robopolicy_runtime.contract import Command
 from robopolicy_runtime.devices import Gamepad, Keyboard
 from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.log import LogWriter, read_log
@@ -146,6 +147,47 @@ def test_a_script_says_when_what_counts():
     wish = script.poll()
     assert (wish.request, wish.command) == ("stop", {"vx": 0.0, "yaw_rate": -0.5})
     assert script.seconds == 2.0
+
+
+def test_what_was_said_is_forgotten_on_demand(udp, keyboard, tmp_path: Path):
+    source, send, _ = udp
+    script = Script("0 vx=0.2", CONTRACT.command)
+    keys, hand = keyboard
+    send(b'{"vx": 0.3}')
+    os.write(hand, b"\x1b[A")
+    for one in (source, script, keys):
+        assert one.poll().command["vx"] > 0.1
+        one.forget()
+        assert one.poll().command == {}
+
+
+def test_only_a_channel_makes_a_command_young_again():
+    clock = Clock()
+    source = Udp(0, CONTRACT.command, print, clock)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for data, age in ((b'{"vx": 0.5}', 0.0), (b'{"request": "run"}', 60.0), (b"{}", 120.0), (b'{"vy": 0.1}', 0.0)):
+            sender.sendto(data, ("127.0.0.1", source.port))
+            assert source.poll().age_s == age
+            clock.now += 60.0
+    source.close()
+
+
+STYLES = Command(("vx", "style", "style_a", "style_b"), (0.0,) * 4, (1.0,) * 4, ("",) * 4, (0.0, 1.0, 1.0, 0.0))
+
+
+def test_another_style_takes_the_place_of_the_one_before():
+    clock = Clock()
+    source = Udp(0, STYLES, print, clock)
+    script = Script("0 vx=0.5 style=0.5 style_a=1\n1 style_b=1\n2 vx=0.4", STYLES, clock)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for data in (b'{"vx": 0.5, "style": 0.5, "style_a": 1}', b'{"style_b": 1}', b'{"vx": 0.4}'):
+            sender.sendto(data, ("127.0.0.1", source.port))
+            told = [STYLES.fill(one.poll().command) for one in (source, script)]
+            clock.now += 1.0
+            if b"style_a" in data:
+                assert told == [(0.5, 0.5, 1.0, 0.0)] * 2
+    assert told == [(0.4, 0.5, 0.0, 1.0)] * 2
+    source.close()
 
 
 @pytest.mark.parametrize(
