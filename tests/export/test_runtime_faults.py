@@ -76,7 +76,7 @@ class Runtime:
         self.safety.connect()
         self.wait(lambda: self.safety.latest is not None, 2.0)
         self.tick("ready")
-        self.wait(lambda: time.monotonic() - self.machine._ramp_since > 0.12, 2.0)
+        self.wait(lambda: self.machine._ramped_s > 0.12, 2.0)
         self.tick("run")
         assert self.machine.state == State.RUN, self.lines
         return self
