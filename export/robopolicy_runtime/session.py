@@ -148,7 +148,7 @@ def loop(
     """
     end = None if seconds is None else time.monotonic() + seconds
     leaving: float | None = None
-    said = False
+    said = None
     while True:
         late = ticker.wait()
         now = time.monotonic()
@@ -164,9 +164,9 @@ def loop(
             source.forget()
         if log is not None:
             log.add(now, late, ticker.missed, tick)
-            if log.trouble and not said:
-                said = True
-                report(log.trouble)
+            if log.trouble not in (None, said):
+                said = log.trouble
+                report(said)
         if leaving is not None and now >= leaving:
             return
 

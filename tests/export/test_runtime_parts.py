@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,7 @@ def test_a_log_that_was_cut_off_reads_up_to_there(tmp_path: Path):
     log = LogWriter(path, CONTRACT)
     for k in range(5):
         log.add(float(k), 0.0, 0, tick())
+    log.close()
     data = path.read_bytes()
     for cut in (1, 8, 100):
         (tmp_path / "cut").write_bytes(data[:-cut])
@@ -124,6 +126,44 @@ def test_a_full_disk_is_said_once_and_stops_nothing():
     assert log.trouble == "the log ends here: No space left on device"
     log.add(0.0, 0.0, 0, tick())
     log.close()
+
+
+def test_a_pipe_that_nobody_empties_does_not_hold_the_robot_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("robopolicy_runtime.log._WAITING", 20)
+    monkeypatch.setattr("robopolicy_runtime.log._CLOSE_S", 0.1)
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    log = LogWriter(tmp_path / "pipe", CONTRACT)
+    begin = time.monotonic()
+    for k in range(2000):  # far more than a pipe holds
+        log.add(float(k), 0.0, 0, tick())
+    assert "control periods are left out" in (log.trouble or "")
+    assert log.missing > 0
+    log.close()
+    log.close()
+    assert time.monotonic() - begin < 10.0
+    assert f"pipe: {log.missing} control periods are not in the log" in capsys.readouterr().out
+    header, rows = os.read(reader, 1 << 20).split(b"\n", 1)
+    first = np.frombuffer(rows[: len(rows) // 8 * 8])[:1]
+    assert (json.loads(header)["format"], first.tolist()) == ("robopolicy-log", [0.0])
+    os.close(reader)
+
+
+def test_a_reader_that_comes_back_gets_whole_rows(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    log = LogWriter(tmp_path / "pipe", CONTRACT)
+    for k in range(400):
+        log.add(float(k), 0.0, 0, tick())
+    os.set_blocking(reader, True)
+    drain = threading.Thread(target=lambda: (tmp_path / "log").write_bytes(os.fdopen(reader, "rb").read()))
+    drain.start()
+    log.close()
+    drain.join()
+    assert (log.trouble, log.missing) == (None, 0)
+    assert read_log(tmp_path / "log")[0]["time"].tolist() == list(range(400))
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", b'{"format": "other"}\n', b"\xff\xfe\n"])
