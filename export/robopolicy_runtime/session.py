@@ -70,6 +70,8 @@ def connect(
 ) -> Safety:
     """The safety layer with the robot that the flags name; a simulated one is started first.
 
+    Asks for real-time scheduling, and says whether it was granted.
+
     Args:
         options: The flags of ``add_flags``.
         file: Policy or show from which a simulated robot takes its joints and, without ``--mjcf``, its model.
@@ -89,6 +91,9 @@ def connect(
 
         model = ("--mjcf", options.mjcf) if options.mjcf else ()
         held.append(_Process(start_robot(file, options.port, "--crane", crane, *model)))
+    # After a simulated robot has begun, which asks for itself, and before the threads of a driver, which inherit it.
+    why = ask_for_realtime()
+    say("real-time scheduling: " + ("granted" if why is None else why))
     safety = Safety(make_driver(options.driver, options), contract, limits)
     held.append(safety)
     safety.connect()
@@ -96,14 +101,12 @@ def connect(
 
 
 def drive(machine: Machine, source: Source, period_s: float, log: LogWriter | None, seconds: float | None) -> None:
-    """Real-time scheduling if it is granted, then period after period until the time is up or a signal comes."""
+    """Period after period until the time is up or a signal comes."""
     asked: list[int] = []
     # Ctrl-C, kill, a terminal that is gone, the keys that abort and pause: whoever wants that wants no robot driven.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:  # unless it shall go on (nohup)
             signal.signal(number, lambda got, _: asked.append(got))
-    why = ask_for_realtime()
-    say("real-time scheduling: " + ("granted" if why is None else why))
     ticker = Ticker(period_s)
     try:
         loop(machine, source, ticker, log, seconds, lambda: bool(asked))
