@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-from robopolicy_runtime.commands import Requests
+from robopolicy_runtime.commands import GIVE_WAY, Requests
 from robopolicy_runtime.contract import Command
 from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.machine import Wish
@@ -27,9 +27,18 @@ KEYS = {
 REQUEST_KEYS = {"1": "ready", "2": "run", "0": "off", "s": "stop", "l": "limp", "\x1b": "stop"}
 _KEY = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO.|.", re.DOTALL)
 """One key: the special ones are Esc, [, numbers and a letter (ECMA-48), or Esc, O and a letter."""
+KEPT_KEYS = {"q": "stop and quit", " ": "stand"} | {k: word for k, word in REQUEST_KEYS.items() if word in GIVE_WAY}
+"""Keys by which a robot is brought to rest, and how: no show takes one away."""
+BUTTONS = {0: "run", 1: "stop", 2: "ready", 3: "limp"}
+"""Gamepad button to request."""
 _BEGUN = re.compile(r"\x1b(\[[0-?]*[ -/]*|O)?\Z")
 """The beginning of a special key, whose rest has not come."""
 _HELP = "keys: 1 ready, 2 run, arrows and a/d drive, space stands, s stop, l limp, 0 off, q quit"
+
+
+def is_key(key: str) -> bool:
+    """Whether a terminal sends this for one key: a character, or what begins with Esc, such as an arrow."""
+    return bool(_KEY.fullmatch(key)) and key not in "\x03\x1a\x1c"  # Ctrl-C, Ctrl-Z and Ctrl-\\ are signals
 
 
 class Keyboard:
@@ -124,7 +133,6 @@ class Gamepad:
     """
 
     _AXES: ClassVar = {1: (("vx", -1),), 0: (("vy", -1),), 3: (("wz", -1),)}
-    _BUTTONS: ClassVar = {0: "run", 1: "stop", 2: "ready", 3: "limp"}
 
     def __init__(
         self,
@@ -134,7 +142,7 @@ class Gamepad:
         axes: Mapping[int, Sequence[tuple[str, int]]] | None = None,
         buttons: Mapping[int, str] | None = None,
     ) -> None:
-        self._axes, self._buttons = axes or self._AXES, self._BUTTONS | dict(buttons or {})
+        self._axes, self._buttons = axes or self._AXES, BUTTONS | dict(buttons or {})
         try:
             self._file = os.open(device, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
