@@ -66,6 +66,18 @@ class Driver(Protocol):
         """
         ...
 
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        """Be told, once and before the first order, which orders will come.
+
+        Args:
+            lower, upper: Lowest and highest target of each joint [rad]. Shape (J,).
+            period_s: An order comes so often [s].
+
+        Raises:
+            DriverError: A joint cannot be told every angle between them.
+        """
+        ...
+
     def read(self) -> Reading | None:
         """The newest sample, without waiting; the same as before if there is no newer one, None before the first."""
         ...

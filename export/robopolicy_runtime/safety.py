@@ -101,6 +101,7 @@ class Safety:
             DriverError: See the driver.
         """
         self._driver.connect(self.contract.joint_names)
+        self._driver.expect(self._lower, self._upper, self.contract.control_period_s)
 
     def sense(self) -> Reading:
         """The newest sample, if it may drive.

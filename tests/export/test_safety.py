@@ -24,6 +24,9 @@ class FakeRobot:
     def connect(self, joint_names: tuple[str, ...]) -> None:
         assert joint_names == synthetic.JOINTS
 
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        self.expected = (lower.tolist(), upper.tolist(), period_s)
+
     def read(self) -> Reading | None:
         return self.reading
 
@@ -54,6 +57,12 @@ class Rig:
         self.sequence += 1
         self.robot.reading = upright(self.now, self.sequence, **changes)
         return self.safety.sense()
+
+
+def test_the_driver_is_told_which_targets_will_come():
+    rig = Rig()
+    rig.safety.connect()
+    assert rig.robot.expected == (list(CONTRACT.position_lower), list(CONTRACT.position_upper), 0.02)
 
 
 def test_a_good_reading_passes():

@@ -191,6 +191,9 @@ class UnitreeDriver:
                 joint_vel=motors["dq"][self._motors].astype(float),
             )
 
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        """Nothing to prepare: any angle can be ordered, and what becomes of late orders is the robot's own affair."""
+
     def read(self) -> Reading | None:
         """The newest sample, without waiting; the same as before if there is no newer one, None before the first."""
         return self._latest
