@@ -17,7 +17,8 @@ class FaultError(Exception):
     """A reading or a target that must not drive.
 
     Attributes:
-        kind: ``stale``, ``broken`` (not finite, wrong shape), ``implausible``, ``tilted``, or ``target``.
+        kind: ``stale``, ``broken`` (not finite, wrong shape), ``implausible``, ``tilted``, ``told`` (the driver
+            says so), or ``target``.
     """
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -112,6 +113,8 @@ class Safety:
         self.latest = reading = self._driver.read()
         if reading is None:
             raise FaultError("stale", "no sample from the robot yet")
+        if reading.fault:
+            raise FaultError("told", reading.fault)
         if reading.sequence != self._sequence:  # the same sample again is no news, however fresh its time
             self._sequence, self._renewed = reading.sequence, reading.time_s
         age = self._clock() - self._renewed

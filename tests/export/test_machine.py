@@ -100,6 +100,7 @@ def test_the_policy_begins_anew_on_each_start(rig: Rig):
         ({"joint_pos": np.array([np.nan, 0.0])}, State.STOP, "not finite"),
         ({"gyro": np.array([0.0, 99.0, 0.0])}, State.STOP, "out of what the robot can do"),
         ({"gravity": np.array([0.0, 0.0, 1.0])}, State.FALLEN, "leans"),
+        ({"fault": "the motor is hot"}, State.STOP, "the motor is hot"),
     ],
 )
 def test_a_bad_reading_ends_the_drive_at_once(rig: Rig, changes: dict, state: State, reason: str):

@@ -70,6 +70,15 @@ def test_a_good_reading_passes():
     assert rig.sense() is rig.robot.reading
 
 
+def test_a_reading_with_a_fault_does_not_drive():
+    rig = Rig()
+    with pytest.raises(FaultError, match="the motor is hot") as caught:
+        rig.sense(fault="the motor is hot")
+    assert caught.value.kind == "told"
+    assert rig.safety.latest is rig.robot.reading
+    rig.sense()
+
+
 def test_no_sample_yet_and_old_samples_are_stale():
     rig = Rig()
     with pytest.raises(FaultError, match="no sample from the robot yet"):
