@@ -57,6 +57,12 @@ class Limits:
         return Limits(2.5 * contract.control_period_s, contract.score.fall_tilt_rad, rate)
 
 
+def assumed_speeds(contract: Contract) -> str:
+    """What to tell people of joints whose speed nobody states; empty if there are none."""
+    names = [name for name, v in zip(contract.joint_names, contract.velocity_limit, strict=True) if v is None]
+    return f"no speed limit is known of {', '.join(names)}: {_FALLBACK_RATE:g} rad/s is assumed" if names else ""
+
+
 class Safety:
     """The only one that holds the robot.
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import synthetic
 from robopolicy_runtime.driver import DriverError, Order, Reading
-from robopolicy_runtime.safety import FaultError, Limits, Safety
+from robopolicy_runtime.safety import FaultError, Limits, Safety, assumed_speeds
 
 CONTRACT = synthetic.contract()
 HALF = np.sqrt(0.5)  # the toy's IMU is turned by 45 degrees about y
@@ -146,6 +146,12 @@ def test_leaning_is_measured_from_the_base_not_from_the_imu():
         with pytest.raises(FaultError, match="leans") as caught:
             Rig().sense(gravity=leaning(angle))
         assert caught.value.kind == "tilted"
+
+
+def test_speeds_that_are_assumed_are_named():
+    assert assumed_speeds(CONTRACT) == "no speed limit is known of right_hip: 10 rad/s is assumed"
+    assert "of left_hip:" in assumed_speeds(replace(CONTRACT, velocity_limit=(None, 5.0)))
+    assert assumed_speeds(replace(CONTRACT, velocity_limit=(8.0, 5.0))) == ""
 
 
 def test_a_target_within_the_limits_is_sent_as_it_is():

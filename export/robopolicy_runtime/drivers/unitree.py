@@ -60,8 +60,8 @@ class UnitreeDriver:
     """Drives a Go2 or a G1. Its own motion service must be off, or it fights for the motors and is refused.
 
     Its readings have a fault once somebody else gave orders or a second robot was heard, until it is closed; while one
-    of the G1's motors reports a fault; and while a motor that was enabled under our orders is so no longer. Which
-    temperatures and how many lost packets (Go2) are too much, the maker does not say: they are not judged.
+    of the G1's motors reports a fault; and while a motor that was enabled under our orders is so no longer.
+    Temperatures and counts of lost packets (Go2) are not judged: which are too much is not documented.
 
     Attributes:
         refused: States that were not used, because of their length, encoding, checksum or orientation.
