@@ -21,6 +21,7 @@ REQUESTS = ("ready", "run", "stop", "limp", "off")
 # what stood may lie, and neither the policy's history nor what a person asked for is of this moment.
 _STALL_S = 0.2
 _STALL_PERIODS = 5  # a slow policy is not stalled after one or two
+_LAST_ORDERS = 5  # to be limp, before nothing is sent any more: any of them can be lost, and none is acknowledged
 
 
 class State(enum.IntEnum):
@@ -119,6 +120,7 @@ class Machine:
         self._stall_s = max(_STALL_S, _STALL_PERIODS * self.contract.control_period_s)
         self._ticked = clock()
         self.state, self.reason, self.command_lost = State.OFF, "started", False
+        self._until_off = 0  # orders to be limp that are left before it is off; 0: nobody asked for that
 
     @property
     def controller(self) -> Controller:
@@ -181,9 +183,13 @@ class Machine:
                 self.safety.damp()
             elif self.state == State.LIMP:
                 self.safety.limp()
+                if self._until_off == 1:
+                    self._enter(State.OFF, "asked")
+                self._until_off = max(self._until_off - 1, 0)
         except DriverError as error:
-            if self.state != State.LIMP:
-                self._enter(State.LIMP, f"an order cannot be given: {error}")
+            off = self._until_off > 0  # then they are counted anew: as long as orders fail, motors may be on
+            self._enter(State.LIMP, f"{'not off yet: ' if off else ''}an order cannot be given: {error}")
+            self._until_off = _LAST_ORDERS if off else 0
 
     def _ask(self, request: str, reading: Reading | None, fault: FaultError | None) -> None:
         if request not in REQUESTS:
@@ -191,10 +197,9 @@ class Machine:
         elif request in ("stop", "limp"):
             self._enter(State.STOP if request == "stop" else State.LIMP, "asked")
         elif request == "off":
-            if self.state != State.OFF:
+            if self.state != State.OFF and not self._until_off:
                 self._enter(State.LIMP, "asked to be off")
-                self._give_way()
-                self._enter(State.OFF, "asked")
+                self._until_off = _LAST_ORDERS
         elif reading is None:
             self._report(f"refused to get {request}: {fault}")
         elif request == "ready":
@@ -252,6 +257,6 @@ class Machine:
 
     def _enter(self, state: State, reason: str) -> None:
         before, changed = self.state, state != self.state or reason != self.reason
-        self.state, self.reason = state, reason  # whatever becomes of the line
+        self.state, self.reason, self._until_off = state, reason, 0  # whatever becomes of the line
         if changed:
             self._report(f"{before.name.lower()} -> {state.name.lower()}: {reason}")

@@ -18,7 +18,7 @@ from robopolicy_runtime.driver import Driver, DriverError
 from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.log import LogWriter
 from robopolicy_runtime.machine import Machine, State, Wish
-from robopolicy_runtime.safety import Limits, Safety
+from robopolicy_runtime.safety import Limits, Safety, assumed_speeds
 from robopolicy_runtime.ticker import Ticker, ask_for_realtime
 
 _LEAVE_S = 1.0  # how long the joints give way slowly before the runtime ends
@@ -97,6 +97,8 @@ def connect(
     safety = Safety(make_driver(options.driver, options), contract, limits)
     held.append(safety)
     safety.connect()
+    if guess := assumed_speeds(contract):
+        say(guess)
     return safety
 
 

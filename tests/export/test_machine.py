@@ -108,6 +108,7 @@ def test_the_policy_begins_anew_on_each_start(rig: Rig):
         ({"joint_pos": np.array([np.nan, 0.0])}, State.STOP, "not finite"),
         ({"gyro": np.array([0.0, 99.0, 0.0])}, State.STOP, "out of what the robot can do"),
         ({"gravity": np.array([0.0, 0.0, 1.0])}, State.FALLEN, "leans"),
+        ({"fault": "the motor is hot"}, State.STOP, "the motor is hot"),
     ],
 )
 def test_a_bad_reading_ends_the_drive_at_once(rig: Rig, changes: dict, state: State, reason: str):
@@ -260,6 +261,8 @@ def test_stop_limp_and_off_are_different(rig: Rig):
     rig.tick("limp")
     assert (rig.machine.state, rig.robot.orders[-1].kd.tolist()) == (State.LIMP, [0, 0])
     rig.tick("off")
+    for _ in range(4):
+        rig.tick()
     assert rig.machine.state == State.OFF
     count = len(rig.robot.orders)
     rig.tick()
@@ -267,10 +270,38 @@ def test_stop_limp_and_off_are_different(rig: Rig):
     rig.run()  # and all over again
 
 
-def test_off_lets_the_joints_go_first(rig: Rig):
+def test_off_lets_the_joints_go_first_and_says_so_more_than_once(rig: Rig):
+    """A single order can be lost, and nobody would hear of it."""
+    rig.run()
+    before = len(rig.robot.orders)
+    assert rig.tick("off").state == State.LIMP
+    assert [rig.tick("off").state for _ in range(4)] == [State.LIMP] * 3 + [State.OFF]
+    rig.tick()
+    assert [[*o.kp, *o.kd] for o in rig.robot.orders[before:]] == [[0, 0, 0, 0]] * 5
+
+
+def test_it_is_not_off_while_orders_fail(rig: Rig):
     rig.run()
     rig.tick("off")
-    assert rig.robot.orders[-1].kp.tolist() == rig.robot.orders[-1].kd.tolist() == [0, 0]
+    rig.robot.broken = True
+    for _ in range(10):
+        assert rig.tick().state == State.LIMP
+    assert rig.machine.reason == "not off yet: an order cannot be given: the cable is out"
+    assert rig.lines.count(f"limp -> limp: {rig.machine.reason}") == 1
+    rig.robot.broken = False
+    assert [rig.tick().state for _ in range(5)] == [State.LIMP] * 4 + [State.OFF]
+
+
+def test_who_asks_for_something_else_is_not_off(rig: Rig):
+    rig.run()
+    rig.tick("off")
+    rig.tick("limp")
+    for _ in range(10):
+        assert rig.tick().state == State.LIMP
+    rig.tick("off")
+    rig.tick("ready")
+    for _ in range(10):
+        assert rig.tick().state == State.READY
 
 
 def test_a_robot_that_takes_no_orders(rig: Rig):
@@ -279,6 +310,8 @@ def test_a_robot_that_takes_no_orders(rig: Rig):
     assert rig.tick().state == State.LIMP
     assert rig.machine.reason == "an order cannot be given: the cable is out"
     rig.tick()  # it goes on trying, and does not fall over
+    rig.tick("limp")
+    assert rig.lines[-2:] == ["limp -> limp: asked", "limp -> limp: an order cannot be given: the cable is out"]
 
 
 def test_a_network_that_gives_no_number(rig: Rig):

@@ -52,6 +52,7 @@ def test_a_run_from_beginning_to_end(policy_path: Path, tmp_path: Path):
     assert (process.returncode, err) == (0, "")
     assert "ready -> run: asked" in out
     assert "periods of 20 ms" in out
+    assert out.count("no speed limit is known of right_hip: 10 rad/s is assumed\n") == 1
     assert "missed" in out
     states = read_log(log)[0]["state"].astype(int).tolist()
     assert states == sorted(states)

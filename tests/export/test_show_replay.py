@@ -49,6 +49,9 @@ class Lockstep:
     def connect(self, joint_names: tuple[str, ...]) -> None:
         pass
 
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        pass
+
     def read(self) -> Reading:
         sensors = {name: np.array(value, float) for name, value in self.plant.sensors().items()}
         return Reading(self.now, self.sequence, **sensors)
