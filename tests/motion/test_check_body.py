@@ -163,6 +163,7 @@ def test_slow_strides_with_another_witness_are_a_wrong_rate(witness, words, droi
     assert words in told
 
 
+@pytest.mark.filterwarnings("ignore::robopolicy.motion.importing.recording.ImportNote")
 def test_no_alarm_on_the_rate_of_real_dogs(data_dir, go2):
     measured = 0
     for name in DOGS:
