@@ -53,8 +53,8 @@ class Lockstep:
         pass
 
     def read(self) -> Reading:
-        sensors = {name: np.array(value, float) for name, value in self.plant.sensors().items()}
-        return Reading(self.now, self.sequence, **sensors)
+        s = {name: np.array(value, float) for name, value in self.plant.sensors().items()}
+        return Reading(self.now, self.sequence, s["gyro"], s["gravity"], s["joint_pos"], s["joint_vel"])
 
     def send(self, order: Order) -> None:
         if order.kp.any():
