@@ -180,10 +180,10 @@ def _compile(robot: str) -> "RobotModel":
 
 
 def _path(file: str | Path, model: "RobotModel") -> Path:
-    from robopolicy.motion.clip import find_clips
+    from robopolicy.motion.clip import find_clip
 
     path = Path(file)
-    return path if path.is_file() else find_clips(model.robot.name, str(file))[0]
+    return path if path.is_file() else find_clip(model.robot.name, str(file))
 
 
 def _read(path: Path, model: "RobotModel", layout: str, options: Options) -> tuple[Clip, str]:
