@@ -109,6 +109,33 @@ def test_the_person_may_walk_anywhere(tmp_path, droid):
     np.testing.assert_allclose(a.qpos[:, 2], b.qpos[:, 2], atol=0.002)
 
 
+def changed(model: RobotModel, *home: float, **ranges: tuple[float, float]) -> RobotModel:
+    """The robot with other ranges of joints, and a joint ``latch`` on its base that no motor moves, if ``home`` says
+    where it is."""
+    spec = model.spec.copy()
+    if home:
+        body = spec.bodies[1].add_body(name="flap")
+        body.add_geom(size=[0.01, 0, 0], contype=0, conaffinity=0)
+        body.add_joint(name="latch", type=mujoco.mjtJoint.mjJNT_HINGE, limited=True)
+    for name, limits in ranges.items():
+        spec.joint(name).range = limits
+    for key in list(spec.keys):
+        spec.delete(key)
+    return dataclasses.replace(model, spec=spec, mj=spec.compile(), home_qpos=np.r_[model.home_qpos, home])
+
+
+def test_a_joint_that_no_motor_moves_may_be_at_its_limit(bvh, droid):
+    latched = changed(droid, 0.0, latch=(0.0, 1.0))
+    np.testing.assert_allclose(formats.read(bvh, latched).qpos, formats.read(bvh, droid).qpos, atol=1e-6)
+
+
+def test_a_frame_without_a_solution_is_named(bvh, droid):
+    middle = droid.home_qpos[droid.qpos_adr[0]]
+    stuck = changed(droid, **{droid.joint_names[0]: (middle - 0.001, middle + 0.001)})
+    with pytest.raises(UserError, match="'walk', frame 0: robot 'droid' has no way there within the ranges"):
+        formats.read(bvh, stuck)
+
+
 def test_the_arms_hang_on_g1(bvh, g1):
     clip = formats.read(bvh, g1)
     shoulder, hand = (body_places(g1, clip, f"left_{part}_link")[0] for part in ("shoulder_yaw", "wrist_yaw"))
