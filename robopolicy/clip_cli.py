@@ -38,6 +38,12 @@ def add_actions(actions: Any) -> None:
     reading.add_argument("--output", type=Path, required=True, help="file to write")
     _add_reading_flags(reading)
     reading.add_argument(
+        "--mapping",
+        type=Path,
+        metavar="FILE",
+        help="names of joints and bodies, where retargeting finds none; in place of the robot's own retarget.toml",
+    )
+    reading.add_argument(
         "--lock-feet",
         action=argparse.BooleanOptionalAction,
         help="hold feet at rest while they stand; by default where they slide or sink in",
@@ -73,13 +79,19 @@ def _add_reading_flags(action: argparse.ArgumentParser) -> None:
     action.add_argument("--layout", default="", help="the file's layout; by default recognised by its content")
     action.add_argument("--fps", type=float, metavar="F", help="frames per second, where the file does not say")
     action.add_argument("--quat", default="", help="order of its quaternions: wxyz or xyzw")
-    action.add_argument("--units", default="", help="of its joint angles: rad or deg")
+    action.add_argument(
+        "--units", default="", help="of its joint angles: rad or deg; of a BVH's lengths: m, cm, mm or cmu"
+    )
+    action.add_argument("--up", default="", help="the axis that is up, in a BVH or DeepMimic's: x, y or z")
 
 
 def _options(arguments: argparse.Namespace) -> "Options":
     from robopolicy.motion.importing.recording import Options
+    from robopolicy.motion.retarget.roles import Mapping
 
-    return Options(fps=arguments.fps, quat=arguments.quat, units=arguments.units)
+    file = getattr(arguments, "mapping", None)
+    mapping = None if file is None else Mapping.load(file)
+    return Options(arguments.fps, arguments.quat, arguments.units, arguments.up, mapping)
 
 
 def _import(arguments: argparse.Namespace) -> int:

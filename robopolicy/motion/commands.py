@@ -193,7 +193,7 @@ def _read(path: Path, model: "RobotModel", layout: str, options: Options) -> tup
         from robopolicy.motion.keyframes import compile_keyframes
 
         if options != AS_WRITTEN:
-            raise UserError(f"{path}: a keyframe file says all itself: leave out --fps, --quat and --units")
+            raise UserError(f"{path}: a keyframe file says all itself: leave out {', '.join(options.given.values())}")
         return compile_keyframes(path, model), KEYFRAMES
     layout = layout or formats.recognise(path)
     return formats.read(path, model, options, layout), f"layout {layout}"

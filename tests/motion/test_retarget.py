@@ -168,8 +168,8 @@ def test_feet_are_locked_once_or_not_at_all(bvh, tmp_path, capsys, droid, flags,
 
 
 def test_options_of_other_layouts_are_refused(bvh, droid):
-    with pytest.raises(UserError, match="--quat and --units are not for BVH"):
-        formats.read(bvh, droid, formats.Options(units="deg"))
+    with pytest.raises(UserError, match="leave out --quat, --units deg: layout bvh has no use for that"):
+        formats.read(bvh, droid, formats.Options(units="deg", quat="wxyz"))
     assert formats.read(bvh, droid, formats.Options(fps=60.0)).fps == 60
 
 
@@ -210,6 +210,10 @@ def test_odd_names_are_told_in_a_toml(tmp_path, bvh, droid):
     toml.write_text('[joints]\nl_ankle = "Paw"\nl_toe = "Claw"\n')
     moved = dataclasses.replace(droid, robot=dataclasses.replace(droid.robot, mjcf=str(tmp_path / "droid.xml")))
     assert len(formats.read(odd, moved)) == len(clip)
+    # It does not fit other files, and is not all that can be said.
+    with pytest.raises(UserError, match=f"unknown joint 'Paw' in skeleton 'walk', whose joints {toml} names"):
+        formats.read(bvh, moved)
+    assert len(formats.read(bvh, moved, formats.Options(mapping=Mapping()))) == len(clip)
     for text, says in (
         ("[joint]", "unknown table 'joint'"),
         ("[joints]\nnose = 'x'", "unknown role 'nose'"),
@@ -219,6 +223,23 @@ def test_odd_names_are_told_in_a_toml(tmp_path, bvh, droid):
         toml.write_text(text)
         with pytest.raises(UserError, match=says):
             Mapping.load(toml)
+
+
+def test_names_are_told_on_the_command_line(tmp_path, bvh, capsys):
+    odd, names = tmp_path / "odd.bvh", tmp_path / "names.toml"
+    odd.write_text(bvh.read_text().replace("LeftFoot", "Paw"))
+    names.write_text('[joints]\nl_ankle = "Paw"\n')
+    argv = ["clip", "import", str(odd), "--robot", "droid", "--output", str(tmp_path / "odd.npz")]
+    assert main(argv) == 2
+    assert "name them in a file for --mapping" in capsys.readouterr().err
+    assert main([*argv, "--mapping", str(names), "--units", "cm", "--up", "y"]) == 0
+    assert "read in cm, because --units cm was given; y is up, because --up y was given" in capsys.readouterr().out
+    assert main([*argv, "--mapping", str(tmp_path / "none.toml")]) == 2
+    assert "none.toml: cannot be read" in capsys.readouterr().err
+    argv[2] = str(files.csv(tmp_path / "x.csv", files.make_motion()))
+    assert main([*argv, "--mapping", str(names), "--up", "z", "--units", "cm"]) == 2
+    said = capsys.readouterr().err
+    assert "leave out --units cm, --up, --mapping: layout g1_csv has no use for that" in said
 
 
 def test_a_robots_bodies_are_found_by_name(g1, droid, go2):
@@ -365,7 +386,7 @@ def test_retarget_takes_what_the_file_does_not_say(tmp_path, capsys):
     assert main([*argv, "--layout", "gmr"]) == 2
     assert "x.csv: is not of layout gmr" in capsys.readouterr().err
     assert main(["clip", "retarget", "walk_forward_0.20", "--from", "droid", *argv[5:], "--fps", "60"]) == 2
-    assert "a clip of ours says all itself" in capsys.readouterr().err
+    assert "leave out --fps: layout robopolicy has no use for that" in capsys.readouterr().err
 
 
 # ---- rotations
