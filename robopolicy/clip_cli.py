@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from robopolicy.motion.cut import Piece
     from robopolicy.motion.importing.recording import Options
 
 GAIT_FLAGS = (
@@ -48,6 +49,11 @@ def add_actions(actions: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="hold feet at rest while they stand; by default where they slide or sink in",
     )
+    _add_piece_flags(reading)
+    cutting = add("cut", _cut, "take a piece out of a clip, or call it a loop")
+    cutting.add_argument("file", type=Path)
+    _add_piece_flags(cutting)
+    cutting.add_argument("--output", type=Path, required=True, help="file to write")
     retarget = add("retarget", _retarget, "carry a robot's motion over to another robot")
     retarget.add_argument("file", type=Path)
     retarget.add_argument("--from", dest="source", required=True, help="robot whose motion the file is")
@@ -85,6 +91,23 @@ def _add_reading_flags(action: argparse.ArgumentParser) -> None:
     action.add_argument("--up", default="", help="the axis that is up, in a BVH or DeepMimic's: x, y or z")
 
 
+def _add_piece_flags(action: argparse.ArgumentParser) -> None:
+    """Which piece of a motion is wanted; :func:`_piece` reads it."""
+    action.add_argument("--from", dest="start", type=float, metavar="S", help="begin at this time of the file [s]")
+    action.add_argument(
+        "--to", dest="end", type=float, metavar="S", help="end there [s]; of a loop, when it is back at its beginning"
+    )
+    kind = action.add_mutually_exclusive_group()
+    kind.add_argument("--loop", action="store_true", default=None, help="the piece is a loop; refused if it is none")
+    kind.add_argument("--open", action="store_false", dest="loop", help="it runs once, as any piece that is no --loop")
+
+
+def _piece(arguments: argparse.Namespace) -> "Piece":
+    from robopolicy.motion.cut import Piece
+
+    return Piece(arguments.start, arguments.end, arguments.loop)
+
+
 def _options(arguments: argparse.Namespace) -> "Options":
     from robopolicy.motion.importing.recording import Options
     from robopolicy.motion.retarget.roles import Mapping
@@ -98,7 +121,14 @@ def _import(arguments: argparse.Namespace) -> int:
     from robopolicy.motion.commands import import_clip
 
     a = arguments
-    import_clip(a.file, a.robot, a.output, a.layout, _options(a), a.lock_feet)
+    import_clip(a.file, a.robot, a.output, a.layout, _options(a), a.lock_feet, _piece(a))
+    return 0
+
+
+def _cut(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion.cut import cut_file
+
+    cut_file(arguments.file, arguments.output, _piece(arguments))
     return 0
 
 

@@ -124,8 +124,7 @@ class Clip:
             UserError: The name does not end in .npz, or the file cannot be written.
         """
         path = Path(path)
-        if path.suffix != ".npz":
-            raise UserError(f"cannot write {path}: a clip ends in .npz")
+        require_npz(path)
         arrays: dict[str, Any] = {
             "fps": np.float64(self.fps),
             "joint_names": np.array(self.joint_names, dtype=np.str_),
@@ -331,6 +330,16 @@ class Clip:
             return window_s
         rate = np.mod(np.diff(self.phase), 1.0).mean() * self.fps
         return max(1, round(window_s * rate)) / rate if rate > 0 else window_s
+
+
+def require_npz(path: str | Path) -> None:
+    """Refuse another name for a clip to be written, before any work.
+
+    Raises:
+        UserError: It does not end in .npz.
+    """
+    if Path(path).suffix != ".npz":
+        raise UserError(f"cannot write {path}: a clip ends in .npz")
 
 
 def misfit(missing: Sequence[str], extra: Sequence[str]) -> str:

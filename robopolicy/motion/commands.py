@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.clip import Clip
+from robopolicy.motion.clip import Clip, require_npz
+from robopolicy.motion.cut import WHOLE, Piece, cut
 from robopolicy.motion.importing.recording import AS_WRITTEN, ImportNote, Options
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def import_clip(
     layout: str = "",
     options: Options = AS_WRITTEN,
     lock: bool | None = None,
+    piece: Piece = WHOLE,
 ) -> Clip:
     """Read a motion file of any known layout, put its feet on the ground, write it as a clip, and say what it is, what
     was settled and why, and what is wrong with it.
@@ -38,15 +40,18 @@ def import_clip(
         options: What the file does not say.
         lock: Whether feet are held at rest while they stand; by default where they slide or sink in, and never in a
             clip of ours.
+        piece: What is wanted of it, by the file's own times.
 
     Returns:
         The clip.
 
     Raises:
-        UserError: The file, its layout, its joints or the output cannot be used, or ``lock`` is not for this file.
+        UserError: The file, its layout, its joints or the output cannot be used, ``lock`` is not for this file, or the
+            piece is none of it.
     """
     from robopolicy.motion.check import check
 
+    require_npz(output)
     model = _compile(robot)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -55,6 +60,7 @@ def import_clip(
         _refuse_lock(file, what)
     for warning in caught:
         print(f"{'note' if issubclass(warning.category, ImportNote) else 'warning'}: {warning.message}")
+    clip = clip if piece == WHOLE else cut(clip, piece)
     if what not in (KEYFRAMES, OURS) or lock:
         clip = _settle(clip, model, lock)
     clip.save(output)
