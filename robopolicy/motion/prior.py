@@ -12,7 +12,7 @@ class Prior:
     """Style from clips: an adversarial motion prior (Peng et al. 2021, "AMP"), and a start from the clips."""
 
     clips: tuple[str, ...] = ()
-    """Clips: names or patterns under assets/clips/<robot>, or paths. None: no prior."""
+    """Clips: names or patterns under assets/clips/<robot>, or paths, also of folders. None: no prior."""
     styles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Several styles in one policy, instead of ``clips``: label and clips of each. The policy is told which to have."""
     adjustable: bool = True
