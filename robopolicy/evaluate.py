@@ -1,4 +1,4 @@
-"""Judging a policy by what training never saw: fresh episodes over the whole command range, and held-out clips."""
+"""Judging a policy by fresh episodes over the whole command range, and by the clips."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -59,7 +59,8 @@ class Evaluation:
         velocity_rmse_mps: RMSE of the base's velocity in its heading frame, 1 s moving average, against the command.
         yaw_rmse_radps: The same of the turning speed.
         survival: Share of the episodes without a fall.
-        style_distance: Fréchet distance to the held-out half of the task's clips; of several styles the mean.
+        style_distance: Fréchet distance to the task's clips, of open ones to the half that is held out; of several
+            styles the mean.
         style_distances: The same by style, each under its own label, where there are several.
         episodes: How many.
         reward: Mean task reward per episode.

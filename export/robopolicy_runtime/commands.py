@@ -47,6 +47,10 @@ class Source(Protocol):
         """What is wanted now; never waits."""
         ...
 
+    def forget(self) -> None:
+        """Drop what was said of channels: no policy drives, or it is too old. What comes next counts again."""
+        ...
+
     def close(self) -> None:
         """Let go of devices."""
         ...
@@ -55,7 +59,7 @@ class Source(Protocol):
 class Script:
     """A file of lines ``SECONDS WORD ...``: from then on each WORD counts, ``vx=0.3`` or a request such as ``run``.
 
-    ``#`` begins a comment. Times rise. A script that has ended keeps its last command.
+    ``#`` begins a comment. Times rise. A script that has ended keeps its last command, until nothing drives.
 
     Args:
         text: The lines.
@@ -114,10 +118,13 @@ class Script:
         while self._next < len(self._lines) and self._lines[self._next][0] <= now - self._start:
             _, values, request = self._lines[self._next]
             self._next += 1
-            self._command |= values
+            self._command = _merged(self._command, values)
             if request is not None:  # one request a period, so that none is lost
                 return Wish(dict(self._command), request)
         return Wish(dict(self._command))
+
+    def forget(self) -> None:
+        self._command = {}
 
     def close(self) -> None:
         pass
@@ -126,7 +133,8 @@ class Script:
 class Udp:
     """JSON datagrams on this machine: ``{"vx": 0.3, "request": "run"}``; what is left out keeps its value.
 
-    A datagram with a mistake counts as none, but for a request to stop, which is always obeyed.
+    Only a datagram that names a channel makes the command young again. One with a mistake counts as none, but for a
+    request to stop, which is always obeyed.
 
     Args:
         port: UDP port on 127.0.0.1; 0 takes a free one, see ``port``.
@@ -182,11 +190,22 @@ class Udp:
         asked = [] if request is None else str(request).split()
         values, request = _words([*asked, *(f"{k}={v}" for k, v in told.items())], *self._known)
         self._asked.add(request)
-        self._values |= values
-        self._latest = self._clock()
+        if values:
+            self._values = _merged(self._values, values)
+            self._latest = self._clock()
+
+    def forget(self) -> None:
+        self._values = {}
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _merged(before: dict[str, float], said: dict[str, float]) -> dict[str, float]:
+    """What was said before with what is said now; whoever names a style wants no other, see ``Command.fill``."""
+    if any(name.startswith("style_") for name in said):
+        before = {name: value for name, value in before.items() if not name.startswith("style_")}
+    return before | said
 
 
 def _words(

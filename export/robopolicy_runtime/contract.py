@@ -207,6 +207,17 @@ class Contract:
         """Numbers in the policy's input."""
         return sum(o.size * o.history for o in self.observations)
 
+    @property
+    def velocities(self) -> tuple[str, ...]:
+        """The channels that move the robot over the ground: the first three of a policy that follows a velocity."""
+        return self.command.names[:3] if self.score.kind == "velocity" else ()
+
+    @property
+    def going(self) -> str:
+        """Those of ``velocities`` that are not 0 where nobody says anything, such as ``vx=0.2``: no order to stand."""
+        rest = dict(zip(self.command.names, self.command.default, strict=True))
+        return ", ".join(f"{name}={rest[name]:g}" for name in self.velocities if rest[name])
+
     def to_json(self) -> str:
         """The contract as JSON text at full precision.
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-from robopolicy_runtime.commands import Requests
+from robopolicy_runtime.commands import GIVE_WAY, Requests
 from robopolicy_runtime.contract import Command
 from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.machine import Wish
@@ -27,13 +27,22 @@ KEYS = {
 REQUEST_KEYS = {"1": "ready", "2": "run", "0": "off", "s": "stop", "l": "limp", "\x1b": "stop"}
 _KEY = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bO.|.", re.DOTALL)
 """One key: the special ones are Esc, [, numbers and a letter (ECMA-48), or Esc, O and a letter."""
+KEPT_KEYS = {"q": "stop and quit", " ": "stand"} | {k: word for k, word in REQUEST_KEYS.items() if word in GIVE_WAY}
+"""Keys by which a robot is brought to rest, and how: no show takes one away."""
+BUTTONS = {0: "run", 1: "stop", 2: "ready", 3: "limp"}
+"""Gamepad button to request."""
 _BEGUN = re.compile(r"\x1b(\[[0-?]*[ -/]*|O)?\Z")
 """The beginning of a special key, whose rest has not come."""
 _HELP = "keys: 1 ready, 2 run, arrows and a/d drive, space stands, s stop, l limp, 0 off, q quit"
 
 
+def is_key(key: str) -> bool:
+    """Whether a terminal sends this for one key: a character, or what begins with Esc, such as an arrow."""
+    return bool(_KEY.fullmatch(key)) and key not in "\x03\x1a\x1c"  # Ctrl-C, Ctrl-Z and Ctrl-\\ are signals
+
+
 class Keyboard:
-    """The terminal that the runtime was started in. A command stays until another key changes it.
+    """The terminal that the runtime was started in. A command stays until another key changes it, or nothing drives.
 
     Args:
         command: The policy's channels.
@@ -55,7 +64,8 @@ class Keyboard:
         import termios
         import tty
 
-        self._command, self._values, self.quit = command, dict.fromkeys(command.names[:3], 0.0), False
+        self._command, self.quit = command, False
+        self._values: dict[str, float] = {}
         self._requests = REQUEST_KEYS | dict(keys or {})
         self._asked, self._begun = Requests(), ""
         self._file = sys.stdin.fileno()
@@ -79,9 +89,12 @@ class Keyboard:
                 name, sign = KEYS[key]
                 i = self._command.names.index(name)
                 step = (self._command.upper[i] - self._command.lower[i]) / 8
-                value = self._values.get(name, 0.0) + sign * step
+                value = self._values.get(name, self._command.default[i]) + sign * step
                 self._values[name] = min(max(value, self._command.lower[i]), self._command.upper[i])
         return Wish(dict(self._values), self._asked.next())
+
+    def forget(self) -> None:
+        self._values = {}
 
     def _keys(self) -> list[str]:
         """The keys that were pressed since the last time; several can come at once."""
@@ -120,7 +133,6 @@ class Gamepad:
     """
 
     _AXES: ClassVar = {1: (("vx", -1),), 0: (("vy", -1),), 3: (("wz", -1),)}
-    _BUTTONS: ClassVar = {0: "run", 1: "stop", 2: "ready", 3: "limp"}
 
     def __init__(
         self,
@@ -130,7 +142,7 @@ class Gamepad:
         axes: Mapping[int, Sequence[tuple[str, int]]] | None = None,
         buttons: Mapping[int, str] | None = None,
     ) -> None:
-        self._axes, self._buttons = axes or self._AXES, self._BUTTONS | dict(buttons or {})
+        self._axes, self._buttons = axes or self._AXES, BUTTONS | dict(buttons or {})
         try:
             self._file = os.open(device, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
@@ -156,6 +168,9 @@ class Gamepad:
                 self._asked.add(self._buttons[number])
         age = 0.0 if self._gone is None else self._clock() - self._gone
         return Wish(dict(self._values), self._asked.next(), age)
+
+    def forget(self) -> None:
+        """Nothing: sticks are where they are, and the kernel tells of changes only."""
 
     def _steer(self, axis: int, stick: float) -> None:
         for name, sign in self._axes[axis]:

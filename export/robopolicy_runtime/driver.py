@@ -17,6 +17,7 @@ class Reading:
         gravity: Direction of gravity, unit vector, IMU frame. Shape (3,).
         joint_pos: Joint angles [rad]. Shape (J,).
         joint_vel: Joint velocities [rad/s]. Shape (J,).
+        fault: Why the robot must not be driven although it measures, e.g. a motor's fault; empty if nothing is.
     """
 
     time_s: float
@@ -25,6 +26,7 @@ class Reading:
     gravity: np.ndarray
     joint_pos: np.ndarray
     joint_vel: np.ndarray
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,18 @@ class Driver(Protocol):
 
         Raises:
             DriverError: See there.
+        """
+        ...
+
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        """Be told, once and before the first order, which orders will come.
+
+        Args:
+            lower, upper: Lowest and highest target of each joint [rad]. Shape (J,).
+            period_s: An order comes so often [s].
+
+        Raises:
+            DriverError: A joint cannot be told every angle between them.
         """
         ...
 

@@ -1,10 +1,14 @@
 """Every control period in a file: a line of JSON that says what is in it, then rows of numbers.
 
-A row is written whole or, at the very end, cut off, so that the file is readable however the runtime ended.
+A row is written whole or, at the very end, cut off, so that the file is readable however the runtime ended. Rows are
+written by a thread of their own: neither a pipe that nobody empties nor a slow disk makes the robot wait.
 """
 
 import json
+import queue
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from robopolicy_runtime.contract import Contract
-from robopolicy_runtime.errors import ContractError
+from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.machine import Tick
 
 _MAGIC = "robopolicy-log"
 _VERSION = 1
 LIMITS = ("torque", "rate", "position")
+_WAITING = 500  # rows, ten seconds of 50 Hz
+_CLOSE_S = 1.0  # how long what waits may take at the end
 _SINGLE = ("time", "late", "missed", "state", "limited", "trusted", "reading_time", "sequence")
 _SINGLE_OF_SHOW = ("policy", "faded")
 
@@ -44,7 +50,7 @@ def columns(contract: Contract, show: Mapping[str, tuple[str, ...]] | None = Non
 
 
 class LogWriter:
-    """Writes a log; if that fails it says so once and the robot goes on without.
+    """Writes a log and never waits for it; if that fails it says so once and the robot goes on without.
 
     Args:
         path: The file; it must not exist, so that no earlier log is lost.
@@ -53,7 +59,8 @@ class LogWriter:
             ``free``, if there are some; None without a show.
 
     Attributes:
-        trouble: Why nothing is written any more, or None.
+        trouble: Why nothing is written any more, or not all of it; or None.
+        missing: Control periods that are not in the file, because it was not taken in fast enough.
 
     Raises:
         ContractError: The file cannot be made.
@@ -64,6 +71,10 @@ class LogWriter:
         # Where the contract's channels are among the names of the show.
         self._channels = None if show is None else [show["names"].index(name) for name in contract.command.names]
         self.trouble: str | None = None
+        self.missing = 0
+        self._path, self._ended, self._closed = path, False, False
+        self._rows: queue.Queue[bytes | None] = queue.Queue(_WAITING)
+        self._thread: threading.Thread | None = None
         header = {"format": _MAGIC, "version": _VERSION, "columns": self._columns, "contract": asdict(contract)}
         header |= {} if show is None else {"show": dict(show)}
         special = Path(path).exists() and not Path(path).is_file()  # a pipe or a device
@@ -76,8 +87,8 @@ class LogWriter:
         self._write(json.dumps(header).encode() + b"\n")
 
     def add(self, time_s: float, late_s: float, missed: int, tick: Tick) -> None:
-        """Write one control period."""
-        if self.trouble is not None:
+        """Note one control period, to be written."""
+        if self._ended:
             return
         r, nan = tick.reading, np.nan
         own, joints = self._columns["target"], np.full_like(tick.target, nan)
@@ -100,18 +111,42 @@ class LogWriter:
             *((scene.weights, scene.told, scene.offset) if scene is not None else ()),
             *((pos[own:], tick.target[own:]) if "free_pos" in self._columns else ()),
         ]
-        self._write(np.concatenate([np.asarray(part, "<f8") for part in row]).tobytes())
+        if self._thread is None:  # only now: it is to be scheduled as the control loop is, which waits for its locks
+            self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+            self._thread.start()
+        try:
+            self._rows.put_nowait(np.concatenate([np.asarray(part, "<f8") for part in row]).tobytes())
+        except queue.Full:
+            self.missing += 1
+            self.trouble = self.trouble or "the log is not taken in fast enough: control periods are left out"
 
     def close(self) -> None:
-        """Close the file. Safe to call twice."""
-        self._file.close()
+        """Write what waits, for a second or two at most, and close the file. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed, stuck = True, False
+        if self._thread is not None and self._thread.is_alive():
+            with suppress(queue.Full):
+                self._rows.put(None, timeout=_CLOSE_S)
+            self._thread.join(_CLOSE_S)
+            stuck = self._thread.is_alive()
+        if stuck:
+            self.missing += self._rows.qsize()
+        else:  # nobody waits in the file any more
+            self._file.close()
+        if self.missing:
+            say(f"{self._path}: {self.missing} control periods are not in the log")
+
+    def _run(self) -> None:
+        while not self._ended and (row := self._rows.get()) is not None:
+            self._write(row)
 
     def _write(self, data: bytes) -> None:
         try:
-            if self._file.write(data) != len(data):
-                self.trouble = "the log ends here: the disk is full"
+            while data:
+                data = data[self._file.write(data) :]
         except OSError as error:
-            self.trouble = f"the log ends here: {error.strerror}"
+            self.trouble, self._ended = f"the log ends here: {error.strerror}", True
 
 
 def read_log(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,7 +1,6 @@
 """What the robot is doing and may do next: off, ready, run, stop, limp, fallen."""
 
 import enum
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,11 +11,17 @@ from robopolicy_runtime.driver import DriverError, Reading
 from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.policy import Controller
 from robopolicy_runtime.safety import FaultError, Safety
+from robopolicy_runtime.ticker import clock as real_clock
 
 if TYPE_CHECKING:  # a show is made of what is defined here
     from robopolicy_runtime.show.show import Scene, Show
 
 REQUESTS = ("ready", "run", "stop", "limp", "off")
+# A busy machine has taken 0.1 s away, and that was survived. After twice that the robot's own watchdog has long let go,
+# what stood may lie, and neither the policy's history nor what a person asked for is of this moment.
+_STALL_S = 0.2
+_STALL_PERIODS = 5  # a slow policy is not stalled after one or two
+_LAST_ORDERS = 5  # to be limp, before nothing is sent any more: any of them can be lost, and none is acknowledged
 
 
 class State(enum.IntEnum):
@@ -83,9 +88,9 @@ class Machine:
         controller: The policy, or a show of several.
         safety: Holds the robot.
         ramp_s: Time to the default pose [s].
-        deadman_s: A command older than this counts as none: the robot is told to stand [s].
+        deadman_s: A command older than this counts as none: the robot is told to stand [s], or stopped if it cannot be.
         near_rad: The policy takes over only if every joint is this near to the default pose [rad].
-        clock: [s].
+        clock: Tells how long ago the period before was [s].
         report: Gets a line for every change of state and every refusal.
 
     Attributes:
@@ -101,7 +106,7 @@ class Machine:
         ramp_s: float = 2.0,
         deadman_s: float = 0.5,
         near_rad: float = 0.35,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = real_clock,
         report: Callable[[str], None] = say,
     ) -> None:
         self._show = None if isinstance(controller, Controller) else controller
@@ -111,8 +116,11 @@ class Machine:
         self._clock, self._report = clock, report
         self._pose = np.array(self.contract.default_pose)
         self._ramp_from = self._pose
-        self._ramp_since = 0.0
+        self._ramped_s = 0.0
+        self._stall_s = max(_STALL_S, _STALL_PERIODS * self.contract.control_period_s)
+        self._ticked = clock()
         self.state, self.reason, self.command_lost = State.OFF, "started", False
+        self._until_off = 0  # orders to be limp that are left before it is off; 0: nobody asked for that
 
     @property
     def controller(self) -> Controller:
@@ -121,6 +129,7 @@ class Machine:
 
     def tick(self, wish: Wish) -> Tick:
         """One control period: read, decide, send."""
+        self._check_stall()
         reading, fault = None, None
         try:
             reading = self.safety.sense()
@@ -134,6 +143,9 @@ class Machine:
             wish = self._show.direct(wish, reading, self.state == State.RUN, self.command_lost)
         if wish.request is not None:
             self._ask(wish.request, reading, fault)
+        if self.command_lost and self.state == State.RUN and self.controller.contract.going:
+            going = self.controller.contract.going
+            self._enter(State.STOP, f"command lost for {wish.age_s:.2f} s, and without one the policy goes on: {going}")
         command = self._command(wish)
         nothing = np.full(len(self._pose), np.nan)
         action, target = nothing, np.full(len(self.safety.contract.joint_names), np.nan)
@@ -143,6 +155,7 @@ class Machine:
                 action, target = self.controller.action, self.safety.drive(asked, reading)
             elif self.state == State.READY and reading is not None:
                 target = self.safety.drive(self._ramp(), reading)
+                self._ramped_s += self.contract.control_period_s  # by periods: after a late one it does not jump
         except (FaultError, ContractError) as error:
             self._enter(State.STOP, str(error))
         except DriverError as error:
@@ -170,9 +183,13 @@ class Machine:
                 self.safety.damp()
             elif self.state == State.LIMP:
                 self.safety.limp()
+                if self._until_off == 1:
+                    self._enter(State.OFF, "asked")
+                self._until_off = max(self._until_off - 1, 0)
         except DriverError as error:
-            if self.state != State.LIMP:
-                self._enter(State.LIMP, f"an order cannot be given: {error}")
+            off = self._until_off > 0  # then they are counted anew: as long as orders fail, motors may be on
+            self._enter(State.LIMP, f"{'not off yet: ' if off else ''}an order cannot be given: {error}")
+            self._until_off = _LAST_ORDERS if off else 0
 
     def _ask(self, request: str, reading: Reading | None, fault: FaultError | None) -> None:
         if request not in REQUESTS:
@@ -180,15 +197,14 @@ class Machine:
         elif request in ("stop", "limp"):
             self._enter(State.STOP if request == "stop" else State.LIMP, "asked")
         elif request == "off":
-            if self.state != State.OFF:
+            if self.state != State.OFF and not self._until_off:
                 self._enter(State.LIMP, "asked to be off")
-                self._give_way()
-                self._enter(State.OFF, "asked")
+                self._until_off = _LAST_ORDERS
         elif reading is None:
             self._report(f"refused to get {request}: {fault}")
         elif request == "ready":
             if self.state != State.READY:
-                self._ramp_from, self._ramp_since = np.array(reading.joint_pos, float), self._clock()
+                self._ramp_from, self._ramped_s = np.array(reading.joint_pos, float), 0.0
                 self._enter(State.READY, "asked")
         elif self.state != State.RUN:
             self._start(reading)
@@ -198,7 +214,7 @@ class Machine:
         if self.state != State.READY:
             self._report(f"refused to run from {self.state.name.lower()}: get ready first")
             return
-        left = self.ramp_s - (self._clock() - self._ramp_since)
+        left = self.ramp_s - self._ramped_s
         if left > 0:
             self._report(f"refused to run: still going to the pose for {left:.1f} s")
             return
@@ -215,14 +231,21 @@ class Machine:
 
     def _ramp(self) -> np.ndarray:
         """From where the joints were to the default pose, slow at both ends; free ones stay where they were found."""
-        part = min((self._clock() - self._ramp_since) / self.ramp_s, 1.0) if self.ramp_s > 0 else 1.0
+        part = min(self._ramped_s / self.ramp_s, 1.0) if self.ramp_s > 0 else 1.0
         way = np.zeros(len(self._ramp_from))
         way[: len(self._pose)] = self._pose - self._ramp_from[: len(self._pose)]
         return self._ramp_from + (3 * part**2 - 2 * part**3) * way
 
+    def _check_stall(self) -> None:
+        """Give up if the runtime stood still: it was stopped, the computer slept, or something else had it."""
+        now = self._clock()
+        stood, self._ticked = now - self._ticked, now
+        if stood > self._stall_s and self.state in (State.READY, State.RUN):
+            self._enter(State.STOP, f"the runtime stood still for {stood:.2f} s; at most {self._stall_s:.2f} s")
+
     def _note_loss(self, wish: Wish) -> bool:
         lost = wish.age_s > self.deadman_s
-        if lost != self.command_lost and self.state == State.RUN:
+        if lost != self.command_lost and self.state == State.RUN and not self.controller.contract.going:
             self._report(f"command lost for {wish.age_s:.2f} s: told to stand" if lost else "command is back")
         self.command_lost = lost
         return lost
@@ -234,6 +257,6 @@ class Machine:
 
     def _enter(self, state: State, reason: str) -> None:
         before, changed = self.state, state != self.state or reason != self.reason
-        self.state, self.reason = state, reason  # whatever becomes of the line
+        self.state, self.reason, self._until_off = state, reason, 0  # whatever becomes of the line
         if changed:
             self._report(f"{before.name.lower()} -> {state.name.lower()}: {reason}")

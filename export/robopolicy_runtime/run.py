@@ -7,7 +7,7 @@ import time
 from robopolicy_runtime.commands import Script, Source, Udp
 from robopolicy_runtime.contract import Contract
 from robopolicy_runtime.devices import Gamepad, Keyboard
-from robopolicy_runtime.errors import ContractError
+from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.log import LogWriter
 from robopolicy_runtime.machine import REQUESTS, Machine
 from robopolicy_runtime.policy import Controller, PolicyFile
@@ -64,10 +64,10 @@ def _run(options: argparse.Namespace, held: list[Closable]) -> None:
         held.append(log)
     body, limits = (contract, None) if show is None else (show.body, show.limits)
     safety = connect(options, options.file, body, held, str(options.ramp + 1.0), limits)
-    if show is None:
-        machine = Machine(Controller(file), safety, options.ramp, options.deadman)
-    else:
-        machine = Machine(show, safety, options.ramp, options.deadman, clock=show.clock)
+    for part in [file] if show is None else [part.policy for part in show.file.parts.values()]:
+        if going := part.contract.going:
+            say(f"warning: {part.path} cannot be told to stand ({going}): a lost command stops the robot")
+    machine = Machine(show or Controller(file), safety, options.ramp, options.deadman)
     drive(machine, source, contract.control_period_s, log, options.seconds)
 
 

@@ -17,7 +17,8 @@ class FaultError(Exception):
     """A reading or a target that must not drive.
 
     Attributes:
-        kind: ``stale``, ``broken`` (not finite, wrong shape), ``implausible``, ``tilted``, or ``target``.
+        kind: ``stale``, ``broken`` (not finite, wrong shape), ``implausible``, ``tilted``, ``told`` (the driver
+            says so), or ``target``.
     """
 
     def __init__(self, kind: str, reason: str) -> None:
@@ -54,6 +55,12 @@ class Limits:
         """What the contract says: two and a half control periods without news are stale, so that a third one stops."""
         rate = np.array([_FALLBACK_RATE if v is None else v for v in contract.velocity_limit])
         return Limits(2.5 * contract.control_period_s, contract.score.fall_tilt_rad, rate)
+
+
+def assumed_speeds(contract: Contract) -> str:
+    """What to tell people of joints whose speed nobody states; empty if there are none."""
+    names = [name for name, v in zip(contract.joint_names, contract.velocity_limit, strict=True) if v is None]
+    return f"no speed limit is known of {', '.join(names)}: {_FALLBACK_RATE:g} rad/s is assumed" if names else ""
 
 
 class Safety:
@@ -101,6 +108,7 @@ class Safety:
             DriverError: See the driver.
         """
         self._driver.connect(self.contract.joint_names)
+        self._driver.expect(self._lower, self._upper, self.contract.control_period_s)
 
     def sense(self) -> Reading:
         """The newest sample, if it may drive.
@@ -111,6 +119,8 @@ class Safety:
         self.latest = reading = self._driver.read()
         if reading is None:
             raise FaultError("stale", "no sample from the robot yet")
+        if reading.fault:
+            raise FaultError("told", reading.fault)
         if reading.sequence != self._sequence:  # the same sample again is no news, however fresh its time
             self._sequence, self._renewed = reading.sequence, reading.time_s
         age = self._clock() - self._renewed

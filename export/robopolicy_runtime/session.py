@@ -18,7 +18,7 @@ from robopolicy_runtime.driver import Driver, DriverError
 from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.log import LogWriter
 from robopolicy_runtime.machine import Machine, State, Wish
-from robopolicy_runtime.safety import Limits, Safety
+from robopolicy_runtime.safety import Limits, Safety, assumed_speeds
 from robopolicy_runtime.ticker import Ticker, ask_for_realtime
 
 _LEAVE_S = 1.0  # how long the joints give way slowly before the runtime ends
@@ -70,6 +70,8 @@ def connect(
 ) -> Safety:
     """The safety layer with the robot that the flags name; a simulated one is started first.
 
+    Asks for real-time scheduling, and says whether it was granted.
+
     Args:
         options: The flags of ``add_flags``.
         file: Policy or show from which a simulated robot takes its joints and, without ``--mjcf``, its model.
@@ -89,21 +91,24 @@ def connect(
 
         model = ("--mjcf", options.mjcf) if options.mjcf else ()
         held.append(_Process(start_robot(file, options.port, "--crane", crane, *model)))
+    # After a simulated robot has begun, which asks for itself, and before the threads of a driver, which inherit it.
+    why = ask_for_realtime()
+    say("real-time scheduling: " + ("granted" if why is None else why))
     safety = Safety(make_driver(options.driver, options), contract, limits)
     held.append(safety)
     safety.connect()
+    if guess := assumed_speeds(contract):
+        say(guess)
     return safety
 
 
 def drive(machine: Machine, source: Source, period_s: float, log: LogWriter | None, seconds: float | None) -> None:
-    """Real-time scheduling if it is granted, then period after period until the time is up or a signal comes."""
+    """Period after period until the time is up or a signal comes."""
     asked: list[int] = []
     # Ctrl-C, kill, a terminal that is gone, the keys that abort and pause: whoever wants that wants no robot driven.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP):
         if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:  # unless it shall go on (nohup)
             signal.signal(number, lambda got, _: asked.append(got))
-    why = ask_for_realtime()
-    say("real-time scheduling: " + ("granted" if why is None else why))
     ticker = Ticker(period_s)
     try:
         loop(machine, source, ticker, log, seconds, lambda: bool(asked))
@@ -148,7 +153,7 @@ def loop(
     """
     end = None if seconds is None else time.monotonic() + seconds
     leaving: float | None = None
-    said = False
+    said = None
     while True:
         late = ticker.wait()
         now = time.monotonic()
@@ -160,11 +165,13 @@ def loop(
         elif leaving is not None:
             wish = _leave(wish, None)
         tick = machine.tick(wish)
+        if tick.state != State.RUN or machine.command_lost:  # no old velocity drives off with the robot later
+            source.forget()
         if log is not None:
             log.add(now, late, ticker.missed, tick)
-            if log.trouble and not said:
-                said = True
-                report(log.trouble)
+            if log.trouble not in (None, said):
+                said = log.trouble
+                report(said)
         if leaving is not None and now >= leaving:
             return
 

@@ -55,6 +55,11 @@ class Ticker:
         return self._late[: self.count].copy()
 
 
+def clock() -> float:
+    """A time that goes on while the computer sleeps [s]."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 def ask_for_realtime(priority: int = 50) -> str | None:
     """Ask the system to run this thread before all ordinary ones (SCHED_FIFO). Returns why not, or None."""
     if not hasattr(os, "sched_setscheduler"):

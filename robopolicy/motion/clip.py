@@ -123,8 +123,7 @@ class Clip:
         Raises:
             UserError: The name does not end in .npz, or the file cannot be written.
         """
-        path = Path(path)
-        require_npz(path)
+        path = clip_path(path)
         arrays: dict[str, Any] = {
             "fps": np.float64(self.fps),
             "joint_names": np.array(self.joint_names, dtype=np.str_),
@@ -277,15 +276,25 @@ class Clip:
         return dataclasses.replace(self, fps=1.0 / dt, qpos=qpos, qvel=qvel, phase=phase, loop=loop)
 
     def split(self) -> tuple["Clip", "Clip"]:
-        """The first and the second half in time, as open clips: one to train on, one held out.
+        """What to learn from, and what to compare the result with.
+
+        Of an open clip that is the first and the second half in time. A loop is one motion, of which nothing can be
+        spared: it is both, whole.
 
         Raises:
-            UserError: The clip has fewer than 4 frames.
+            UserError: An open clip has fewer than 4 frames.
         """
+        if self.loop:
+            return self, self
         if len(self) < 4:
             raise UserError(f"clip {self.name!r} has {len(self)} frames; splitting it in two needs at least 4")
         half = len(self) // 2
         return self._part(slice(0, half), "train"), self._part(slice(half, None), "held-out")
+
+    def unrolled(self, frames: int) -> "Clip":
+        """A loop as an open clip that goes on for so many frames past its seam."""
+        qpos, qvel, phase = self.sample(np.arange(len(self) + frames) / self.fps)
+        return dataclasses.replace(self, qpos=qpos, qvel=qvel, phase=phase, loop=False)
 
     def _part(self, frames: slice, what: str) -> "Clip":
         return dataclasses.replace(
@@ -330,16 +339,6 @@ class Clip:
             return window_s
         rate = np.mod(np.diff(self.phase), 1.0).mean() * self.fps
         return max(1, round(window_s * rate)) / rate if rate > 0 else window_s
-
-
-def require_npz(path: str | Path) -> None:
-    """Refuse another name for a clip to be written, before any work.
-
-    Raises:
-        UserError: It does not end in .npz.
-    """
-    if Path(path).suffix != ".npz":
-        raise UserError(f"cannot write {path}: a clip ends in .npz")
 
 
 def misfit(missing: Sequence[str], extra: Sequence[str]) -> str:
@@ -431,6 +430,18 @@ def clip_files(robot_name: str, patterns: Sequence[str] | str) -> list[Path]:
 def list_clips(robot_name: str) -> list[str]:
     """Names of the clips that come with the project for a robot."""
     return sorted(p.stem for p in (clips_dir() / robot_name).glob("*.npz"))
+
+
+def clip_path(path: str | Path) -> Path:
+    """The path of a clip to write; commands ask before they begin to work.
+
+    Raises:
+        UserError: The name does not end in .npz.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise UserError(f"cannot write {path}: a clip ends in .npz")
+    return path
 
 
 def find_clips(robot_name: str, pattern: str) -> list[Path]:

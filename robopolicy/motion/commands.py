@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robopolicy.errors import UserError
-from robopolicy.motion.clip import Clip, require_npz
+from robopolicy.motion.clip import Clip, clip_path
 from robopolicy.motion.cut import WHOLE, Piece, cut
 from robopolicy.motion.importing.recording import AS_WRITTEN, ImportNote, Options
 
@@ -51,7 +51,7 @@ def import_clip(
     """
     from robopolicy.motion.check import check
 
-    require_npz(output)
+    clip_path(output)
     model = _compile(robot)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -67,7 +67,7 @@ def import_clip(
     kind = "loop" if clip.loop else "open"
     print(f"{file}: {what}; {len(clip)} frames at {clip.fps:.4g} per second, {clip.duration:.2f} s, {kind}")
     for defect in check(clip, model):
-        print(f"warning: {defect}")
+        print(defect.told)
     print(f"wrote {output}")
     return clip
 
@@ -133,6 +133,7 @@ def retarget_file(
     from robopolicy.motion.retarget.robot_body import RobotBody
     from robopolicy.motion.retarget.solve import to_robot
 
+    clip_path(output)
     mover, model = _compile(source), _compile(robot)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -144,7 +145,7 @@ def retarget_file(
     print(f"{file}: {what}; {len(clip)} frames, from {mover.robot.name} to {model.robot.name}")
     print(f"note: {locked}")
     for defect in check(clip, model):
-        print(f"warning: {defect}")
+        print(defect.told)
     print(f"wrote {output}")
     return clip
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.check.seam import seam
-from robopolicy.motion.clip import Clip, require_npz
+from robopolicy.motion.clip import Clip, clip_path
 from robopolicy.motion.repair import without
 
 FEWEST = 6
@@ -47,7 +47,7 @@ def cut_file(file: Path, output: Path, piece: Piece) -> Clip:
     Raises:
         UserError: The file is no clip, nothing is to be cut, or as :func:`cut`.
     """
-    require_npz(output)
+    clip_path(output)
     if file.suffix != ".npz":
         raise UserError(f"{file}: no clip, which ends in .npz; clip import cuts other files, with the same flags")
     if piece == WHOLE:

@@ -8,6 +8,11 @@ import numpy as np
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
+SLOW = 0.5
+"""A foot that moves slower than this may stand [m/s]."""
+FLIGHT_HEIGHT = 0.02
+"""A foot whose lowest point is this far above the ground is off it [m]."""
+
 
 class Feet:
     """The colliding geoms of a robot's feet, F of them, on flat ground at z = 0.
@@ -98,6 +103,27 @@ class Feet:
             places[k] = data.site_xpos[model.foot_sites]
             heights[k] = [self.bottom(data, foot) for foot in range(len(self.names))]
         return heights, places
+
+
+def ground_height(heights: np.ndarray, places: np.ndarray, fps: float) -> float:
+    """Height of the ground [m]: the median of the lowest foot's, over the frames in which that foot is slow.
+
+    At the top of a flight feet are slow, too: frames that are so far above the lowest ones do not count.
+
+    Args:
+        heights: Lowest point of each foot [m]. Shape (K, F).
+        places: Position of each foot, world [m]. Shape (K, F, 3).
+        fps: Frames per second.
+    """
+    lowest = heights.argmin(axis=1)[:, None]
+    speed = np.linalg.norm(np.gradient(places, 1 / fps, axis=0), axis=2)
+    slow = np.take_along_axis(speed, lowest, axis=1)[:, 0] < SLOW
+    low = np.take_along_axis(heights, lowest, axis=1)[:, 0]
+    if not slow.any():
+        return float(np.percentile(low, 5))
+    low = low[slow]
+    floor = max(np.percentile(low, 5), 0.0)  # what is below zero may be a spell in the ground
+    return float(np.median(low[low <= floor + FLIGHT_HEIGHT]))
 
 
 def full_qpos(model: "RobotModel", q: np.ndarray) -> np.ndarray:

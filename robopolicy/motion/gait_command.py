@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robopolicy.errors import UserError, unknown
-from robopolicy.motion.clip import Clip
+from robopolicy.motion.clip import Clip, clip_path
 from robopolicy.motion.feet import Feet
 from robopolicy.motion.gait import FPS, OFFSETS, Gait, generate
 
@@ -44,6 +44,7 @@ def make_gait(robot: str, output: Path, style: str | None, numbers: dict[str, fl
     from robopolicy.motion.commands import summary
     from robopolicy.robot import load_robot
 
+    clip_path(output)
     model = load_robot(robot).compile()
     given = {name: value for name, value in numbers.items() if value is not None}
     _sensible(given)
@@ -53,7 +54,7 @@ def make_gait(robot: str, output: Path, style: str | None, numbers: dict[str, fl
     clip.save(output)
     print(summary(clip, model))
     for defect in check(clip, model):
-        print(f"warning: {defect}")
+        print(defect.told)
     print(f"wrote {output}")
     return clip
 

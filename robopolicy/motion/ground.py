@@ -8,13 +8,12 @@ import numpy as np
 
 from robopolicy.motion.check.feet import CONTACT_HEIGHT, MEAN_SLIDE, PENETRATION, SLIDE
 from robopolicy.motion.clip import Clip
+from robopolicy.motion.feet import ground_height
 from robopolicy.motion.legs import Leg
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
-SLOW = 0.5
-"""A foot that moves slower than this may stand [m/s]."""
 SHIFT = 0.001
 """Feet that stand this near the ground are on it [m]."""
 
@@ -62,21 +61,6 @@ def on_ground(clip: Clip, model: "RobotModel") -> tuple[Clip, Stand]:
         depth=float(max(-heights.min(), 0.0)),
     )
     return _shifted(clip, shift) if shift else clip, how
-
-
-def ground_height(heights: np.ndarray, places: np.ndarray, fps: float) -> float:
-    """Height of the ground [m]: the median of the lowest foot's, over the frames in which that foot is slow.
-
-    Args:
-        heights: Lowest point of each foot [m]. Shape (K, F).
-        places: Position of each foot, world [m]. Shape (K, F, 3).
-        fps: Frames per second.
-    """
-    lowest = heights.argmin(axis=1)[:, None]
-    speed = np.linalg.norm(np.gradient(places, 1 / fps, axis=0), axis=2)
-    slow = np.take_along_axis(speed, lowest, axis=1)[:, 0] < SLOW
-    low = np.take_along_axis(heights, lowest, axis=1)[:, 0]
-    return float(np.median(low[slow]) if slow.any() else np.percentile(low, 5))
 
 
 def _shifted(clip: Clip, shift: float) -> Clip:

@@ -18,11 +18,15 @@ CONTACT_SPEED = 0.5
 """A foot at most this fast over ground may be in contact [m/s]."""
 CLEARANCE = 0.008
 """Least height of a foot that is not in contact [m]."""
+OUT_OF_REACH = 0.005
+"""A foot in contact that stays this far from its place is told [m]."""
 SHORTEST = 3
 """Contacts and swings of fewer frames are taken for noise."""
 
 
-def plant_feet(qpos: np.ndarray, fps: float, model: "RobotModel", cycle: np.ndarray | None = None) -> np.ndarray:
+def plant_feet(
+    qpos: np.ndarray, fps: float, model: "RobotModel", cycle: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Shift the base in height, once for the clip, and bend the legs so that feet in contact stand still on
     the ground.
 
@@ -37,9 +41,10 @@ def plant_feet(qpos: np.ndarray, fps: float, model: "RobotModel", cycle: np.ndar
         cycle: For a loop, its planar displacement; contacts then go on across the seam.
 
     Returns:
-        The corrected trajectory, shape (K, 7 + J).
+        The corrected trajectory, shape (K, 7 + J), and how far each foot stays from the place where it is to be held,
+        0 where it is not in contact [m], shape (K, F).
     """
-    count = len(qpos)
+    count, middle = len(qpos), slice(None) if cycle is None else slice(len(qpos), 2 * len(qpos))
     if cycle is not None:
         qpos = np.concatenate([move(qpos, inverse2(cycle)), qpos, move(qpos, cycle)])
     feet = Feet(model)
@@ -48,12 +53,29 @@ def plant_feet(qpos: np.ndarray, fps: float, model: "RobotModel", cycle: np.ndar
     shift = np.median(heights[contact]) if contact.any() else np.percentile(heights.min(axis=1), 5)
     qpos = qpos.copy()
     qpos[:, 2] -= shift
-    ground = np.concatenate([places[:, :, :2], heights[:, :, None] - shift], axis=2)
+    ground = _ground(heights - shift, places)
     targets = np.stack([_held(ground[:, f], contact[:, f]) for f in range(contact.shape[1])], axis=1)
+    qpos, contact, targets = qpos[middle], contact[middle], targets[middle]
     ik = FootIK(model, flat=False)
-    for k in range(len(qpos)) if cycle is None else range(count, 2 * count):
+    for k in range(count):
         qpos[k] = ik.solve(qpos[k, :7], qpos[k, 7:], targets[k])[0]
-    return qpos if cycle is None else qpos[count : 2 * count]
+    left = np.linalg.norm(_ground(*feet.trajectories(qpos)) - targets, axis=2)
+    return qpos, np.where(contact, left, 0.0)
+
+
+def unreached(missing: np.ndarray, model: "RobotModel") -> str:
+    """Which feet cannot be held where they stand, from what :func:`plant_feet` says; empty if all can.
+
+    Args:
+        missing: How far each foot stays from its place [m]. Shape (K, F).
+        model: The robot.
+    """
+    told = []
+    for name, far in zip(Feet(model).names, missing.T, strict=True):
+        late = np.flatnonzero(far > OUT_OF_REACH)
+        if len(late):
+            told.append(f"{name} in {len(late)} frames, first in frame {late[0]}, by up to {1000 * far.max():.0f} mm")
+    return f"feet out of reach of where they stand: {'; '.join(told)}" if told else ""
 
 
 def find_contacts(heights: np.ndarray, places: np.ndarray, fps: float) -> np.ndarray:
@@ -86,6 +108,11 @@ def _drop_short(mask: np.ndarray, value: bool) -> None:
 def _runs(mask: np.ndarray) -> np.ndarray:
     """First frame, and the one after the last, of every run of True. Shape (n, 2)."""
     return np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]]))).reshape(-1, 2)
+
+
+def _ground(heights: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Ground points of the feet: the sites in x and y, the lowest points in z. Shape (K, F, 3)."""
+    return np.concatenate([places[:, :, :2], heights[:, :, None]], axis=2)
 
 
 def _held(ground: np.ndarray, contact: np.ndarray) -> np.ndarray:

@@ -86,7 +86,8 @@ def load_reference(prior: Prior, robot: RobotModel, control_dt: float, half: str
         prior: Which clips, and how often each is drawn.
         robot: The compiled robot.
         control_dt: Time between two frames of the result [s].
-        half: ``train`` or ``held-out``: the first or the second half of every clip, in time.
+        half: ``train`` or ``held-out``: of an open clip the first or the second half in time. A loop is there whole,
+            and with the windows across its seam.
 
     Raises:
         UserError: A clip is missing, broken, too short, or of another robot; two have one name; a weight matches no
@@ -102,9 +103,14 @@ def load_reference(prior: Prior, robot: RobotModel, control_dt: float, half: str
             clip = clip.resample(control_dt)
             commands = clip.planar_velocity()
             train, held_out = clip.split()
-            first = len(train.qpos)
-            chosen, rows = (train, slice(0, first)) if half == "train" else (held_out, slice(first, None))
-            halves.append((replace(chosen, name=clip.name), commands[rows][: len(chosen.qpos)]))
+            if clip.loop:
+                chosen = clip.unrolled(prior.window - 1)
+                commands = np.resize(commands, (len(chosen), 3))
+            elif half == "train":
+                chosen, commands = train, commands[: len(train)]
+            else:
+                chosen, commands = held_out, commands[len(train) :]
+            halves.append((replace(chosen, name=clip.name), commands))
             labels.append(label)
     return replace(build_reference(halves, prior, robot, labels), hashes=hashes)
 

@@ -1,4 +1,4 @@
-"""A clip whose poses are all there, in the wrong order: the control that a test of style must reject."""
+"""Clips that have everything of a clip but its motion: the controls that a test of style must reject."""
 
 import dataclasses
 
@@ -24,4 +24,20 @@ def shuffle_clip(clip: Clip, seed: int = 0) -> Clip:
     qvel = velocities(qpos, clip.fps, clip.cycle() if clip.loop else None)
     return dataclasses.replace(
         clip, name=f"{clip.name}_shuffled", qpos=qpos, qvel=qvel, phase=None, source=f"{clip.source}; time-shuffled"
+    )
+
+
+def scatter_clip(clip: Clip, seed: int = 0) -> Clip:
+    """The clip with every joint at another moment of it: each moves as it did, but not with the others.
+
+    Each joint's angles and velocities are shifted in time by a share of the clip of its own, and wrap round. The base
+    is left as it is.
+    """
+    shifts = np.random.default_rng(seed).integers(len(clip), size=clip.qpos.shape[1] - 7)
+    qpos, qvel = clip.qpos.copy(), clip.qvel.copy()
+    for joint, shift in enumerate(shifts):
+        qpos[:, 7 + joint] = np.roll(qpos[:, 7 + joint], shift)
+        qvel[:, 6 + joint] = np.roll(qvel[:, 6 + joint], shift)
+    return dataclasses.replace(
+        clip, name=f"{clip.name}_scattered", qpos=qpos, qvel=qvel, source=f"{clip.source}; joints out of step"
     )

@@ -1,7 +1,7 @@
 """A classifier that nobody trained against: how well can it tell a policy's motion from the clips, on unseen ones?
 
-Unlike the prior's discriminator it is trained after the fact, on held-out halves of the clips, and judged on clips and
-episodes that it has not seen. AUC 0.5: it cannot tell; 1: it always can.
+Unlike the prior's discriminator it is trained after the fact, and judged on clips and episodes that it has not seen.
+AUC 0.5: it cannot tell; 1: it always can.
 """
 
 from collections.abc import Sequence

@@ -82,12 +82,14 @@ class Transport:
 
     Attributes:
         clips: Name of the set whose velocities were told.
+        weight: Of the style reward in those with the prior.
         styled, off: Means over the policies with and without.
         same_task: Whether they learned the same task but for the prior; otherwise their rewards differ too.
         copy: What the clips themselves would take, by inverse dynamics; None where they do not travel.
     """
 
     clips: str
+    weight: float
     styled: float
     off: float
     same_task: bool
@@ -181,7 +183,7 @@ def transports(
     costs: Mapping[tuple[str, str], float | None],
     copies: Mapping[str, float | None],
 ) -> list[Transport]:
-    """Cost of transport with and without a prior, for every set of clips that has both.
+    """Cost of transport with and without a prior, for every set of clips, task, prior and weight that has both.
 
     Args:
         subjects: The policies.
@@ -192,11 +194,14 @@ def transports(
     """
     found = []
     for c in sets:
-        styled = [s for s in subjects if s.styled and s.clips and s.clips.key == c.key]
         off = list({s.folder: s for s in subjects if not s.styled}.values())  # a run of two styles counts once
-        recipes = {s.recipe for s in styled}
-        alike = [s for s in off if s.recipe in recipes]
-        means = [_spread([costs[s.label, c.key] for s in side]) for side in (styled, alike or off)]
-        if means[0] and means[1]:
-            found.append(Transport(c.name, means[0][0], means[1][0], bool(alike), copies[c.key]))
+        groups: dict[tuple[str, str, float], list[Subject]] = {}
+        for s in subjects:
+            if s.styled and s.clips and s.clips.key == c.key:
+                groups.setdefault((s.recipe, s.prior, s.weight), []).append(s)
+        for (recipe, _, weight), styled in groups.items():
+            alike = [s for s in off if s.recipe == recipe]
+            means = [_spread([costs[s.label, c.key] for s in side]) for side in (styled, alike or off)]
+            if means[0] and means[1]:
+                found.append(Transport(c.name, weight, means[0][0], means[1][0], bool(alike), copies[c.key]))
     return found

@@ -66,7 +66,7 @@ class Yardstick:
         self.dt = dt
         table = np.concatenate([sample(s.held_out, s.names, dt) for s in sets])
         if len(table) < 2:
-            raise ValueError("the held-out halves are too short for a window")
+            raise ValueError("the clips are too short for a window")
         joints = sets[0].held_out[0].joints.shape[1]
         sizes = (joints, 3, 3, 3, joints)
         least = np.tile(np.repeat(_LEAST, sizes), WINDOW)

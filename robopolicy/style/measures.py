@@ -37,7 +37,7 @@ class Gait:
 
 @dataclass(frozen=True)
 class Measures:
-    """A policy against the held-out halves of clips, under their velocities. None where there is nothing to tell.
+    """A policy against clips, see ``ClipSet.held_out``, under their velocities. None where there is nothing to tell.
 
     Attributes:
         frechet, mmd, movement: Distances of windows of motion, see ``Distance``.
@@ -65,7 +65,7 @@ class Measures:
 
 
 def measure(motions: Sequence[Motion], clips: ClipSet, yardstick: Yardstick, mass: float, seed: int = 0) -> Measures:
-    """Compare motions with the held-out halves of clips.
+    """Compare motions with clips, see ``ClipSet.held_out``.
 
     Args:
         motions: Of a policy, under the clips' velocities; or a perfect copy of the clips, for what that would score.

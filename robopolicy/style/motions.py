@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from robopolicy.motion.check.trace import motor_power
 from robopolicy.motion.clip import Clip, load_clips
 from robopolicy.motion.contacts import contacts
 from robopolicy.motion.feet import Feet
-from robopolicy.motion.shuffle import shuffle_clip
+from robopolicy.motion.shuffle import scatter_clip, shuffle_clip
 from robopolicy.robot import RobotModel
 
 _OUTSIDE = 0.05  # a clip may be so much faster than the commands that a policy knows [m/s], [rad/s]
@@ -56,15 +57,15 @@ class Motion:
 
 @dataclass(frozen=True)
 class ClipSet:
-    """The clips of one style, each cut into a half that was trained on and one that was held out.
+    """The clips of one style, each with what was trained on and what policies are compared with, see ``Clip.split``.
 
     Attributes:
         name: What a person calls them.
         key: Hash of their content; equal for equal sets.
         clips: All of them, whole, at the control rate.
-        held_out: What policies are compared with.
-        trained: The other halves: how near a perfect copy of them would come.
-        commands: The held-out frames' velocities in the heading frame [m/s, m/s, rad/s]. Shapes (K, 3).
+        held_out: What policies are compared with: the second halves of open clips, and whole loops.
+        trained: The first halves, and whole loops: how near a perfect copy of them would come.
+        commands: The velocities of the frames in ``held_out`` in the heading frame [m/s, m/s, rad/s]. Shapes (K, 3).
         left_out: Clips that are too fast for the commands.
     """
 
@@ -109,16 +110,23 @@ class ClipSet:
         )
 
     def copy(self, robot: RobotModel) -> tuple[Motion, ...]:
-        """A perfect copy: the halves that were trained on, with the power that they would take of the motors."""
+        """A perfect copy: what was trained on, with the power that it would take of the motors."""
         power = [motor_power(clip, robot) for clip in self.clips]
         return tuple(dataclasses.replace(m, power=p[: len(m)]) for m, p in zip(self.trained, power, strict=True))
 
     def shuffled(self, robot: RobotModel, control_dt: float, seed: int = 0) -> tuple[Motion, ...]:
-        """The held-out halves with their frames in random order, see ``shuffle_clip``."""
+        """What policies are compared with, with its frames in random order, see ``shuffle_clip``."""
+        return self._changed(robot, control_dt, shuffle_clip, seed)
+
+    def out_of_step(self, robot: RobotModel, control_dt: float, seed: int = 0) -> tuple[Motion, ...]:
+        """What policies are compared with, with every joint at another moment of it, see ``scatter_clip``."""
+        return self._changed(robot, control_dt, scatter_clip, seed)
+
+    def _changed(self, robot: RobotModel, control_dt: float, change: Callable, seed: int) -> tuple[Motion, ...]:
         feet = Feet(robot)
         clips = [_clip_of(m, clip, 1 / control_dt) for m, clip in zip(self.held_out, self.clips, strict=True)]
-        mixed = [shuffle_clip(c, seed + k) for k, c in enumerate(clips)]
-        return tuple(_motion(c, feet, name) for c, name in zip(mixed, self.names, strict=True))
+        changed = [change(c, seed + k) for k, c in enumerate(clips)]
+        return tuple(_motion(c, feet, name) for c, name in zip(changed, self.names, strict=True))
 
 
 def load_clip_set(name: str, patterns: tuple[str, ...], robot: RobotModel, control_dt: float) -> ClipSet:
@@ -137,7 +145,7 @@ def load_clip_set(name: str, patterns: tuple[str, ...], robot: RobotModel, contr
         clips.append(clip)
         trained.append(_motion(first, feet, clip.name))
         held.append(_motion(second, feet, clip.name))
-        commands.append(clip.planar_velocity()[len(first) :])
+        commands.append(clip.planar_velocity()[-len(second) :])
     return ClipSet(name, digest.hexdigest(), tuple(clips), tuple(held), tuple(trained), tuple(commands))
 
 

@@ -36,8 +36,9 @@ class Proof:
     Attributes:
         robot: The compiled robot.
         rows: One per policy and set of clips that concern each other.
-        copies: What the halves of the clips that were trained on score: a perfect copy. By key of the set.
-        control: Movement of each policy with clips against its own clips and against their shuffled frames.
+        copies: What the frames that were trained on score: a perfect copy. By key of the set.
+        control: Movement of each policy with clips against its own clips, against their shuffled frames, and against
+            their joints out of step.
         swap: None without two sets of clips that a prior was trained on.
         seeds: One per group of policies that differ in their seeds alone.
         doses: One per task and set of clips with several weights, and one per policy that can be told a weight.
@@ -49,7 +50,7 @@ class Proof:
     robot: RobotModel
     rows: list[Row]
     copies: dict[str, Measures]
-    control: dict[str, tuple[float, float]]
+    control: dict[str, tuple[float, float, float]]
     swap: Swap | None
     seeds: list[Seeds]
     doses: list[Dose]
@@ -69,7 +70,9 @@ class Proof:
             "runs": [row.as_dict() for row in self.rows],
             "perfect_copy": {names[key]: m.as_dict() for key, m in self.copies.items()},
             "left_out_clips": {s.name: list(s.left_out) for s in self.sets},
-            "control": {name: {"own": a, "own_shuffled": b} for name, (a, b) in self.control.items()},
+            "control": {
+                name: {"own": a, "own_shuffled": b, "own_out_of_step": c} for name, (a, b, c) in self.control.items()
+            },
             "swap": self.swap.as_dict() if self.swap else None,
             "seeds": [asdict(s) for s in self.seeds],
             "dose": [asdict(d) | {"falls": d.falls} for d in self.doses],
@@ -118,14 +121,16 @@ def prove(folders: list[Path], episodes: int, seed: int) -> Proof:
     say("swap and control")
     common = Yardstick(sets, dt)
     shuffled = {c.key: c.shuffled(robot, dt, seed) for c in sets}
+    scattered = {c.key: c.out_of_step(robot, dt, seed) for c in sets}
     control = {}
     for s in subjects:
         if s.clips:
-            own = motions[s.label, s.clips.key]
-            near = yardsticks[s.clips.key].distance(own, s.clips.held_out, s.clips.names)
-            far = yardsticks[s.clips.key].distance(own, shuffled[s.clips.key], s.clips.names)
-            if near and far:
-                control[s.label] = (near.movement, far.movement)
+            key, own = s.clips.key, motions[s.label, s.clips.key]
+            others = (s.clips.held_out, shuffled[key], scattered[key])
+            found = [yardsticks[key].distance(own, other, s.clips.names) for other in others]
+            near, mixed, apart = (d.movement if d else None for d in found)
+            if near is not None and mixed is not None and apart is not None:
+                control[s.label] = (near, mixed, apart)
     swap = _swap(subjects, motions, common, shuffled)
     switches = []
     for s in {s.folder: s for s in subjects}.values():

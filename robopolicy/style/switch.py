@@ -24,7 +24,8 @@ class Switch:
     Attributes:
         policy: Name of its run.
         styles: Labels. Length S.
-        trials: How many robots walked; each with its own velocity, body and sensors, and pushed as in training.
+        trials: How many robots walked, or stood where no command moves them; each with its own velocity, body and
+            sensors, and pushed as in training.
         changes: Changes of style in each trial.
         fell: Trials with a fall.
         distance: Fréchet distance of the motion under each style (row) to each style's clips (column). Shape (S, S).
@@ -66,7 +67,8 @@ def switch(subject: Subject, trials: int = 50, seed: int = 0) -> Switch:
     low, high = task.command.bounds(env.device)
     velocity = spread.draw(64 * trials, env.generator)
     walking = (velocity / torch.maximum(-low, high).clamp(min=1e-6)).abs().amax(-1) > _MOVING
-    velocity = velocity[walking][:trials]
+    # Where no command moves the robot, it changes its style as it stands.
+    velocity = (velocity[walking] if walking.sum() >= trials else velocity)[:trials]
     alive = torch.ones(trials, dtype=torch.bool)
     seen: list[list[torch.Tensor]] = [[] for _ in styles]
     first = torch.arange(trials) % len(styles)

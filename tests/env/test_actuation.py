@@ -204,6 +204,7 @@ def test_power_is_the_mean_over_the_control_period(motors):
     found, sampled, ctrl = [], [], []
     for k in range(2 * STEPS):
         env.step(torch.sin(torch.arange(env.num_actions) + 2 * np.pi * 3.0 * k * env.control_dt).expand(3, -1))
+        assert env.actuation.power is not None
         found.append(env.actuation.power.numpy().copy())
         sampled.append((env.state.torque * env.state.joint_vel).abs().numpy())
         ctrl.append(env.ctrl.numpy().copy())

@@ -110,6 +110,9 @@ class Follower:
     def connect(self, joint_names: tuple[str, ...]) -> None:
         assert joint_names == synthetic.JOINTS
 
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        pass
+
     def read(self) -> Reading:
         values = {"gyro": np.zeros(3), "gravity": np.array([HALF, 0.0, -HALF])}
         values |= {"joint_pos": self.joint_pos.copy(), "joint_vel": self.joint_vel.copy()}

@@ -1,10 +1,14 @@
 """What the robot may do next, and what it does when something is wrong."""
 
+import json
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic
+from robopolicy_runtime.commands import Udp
 from robopolicy_runtime.machine import Machine, State, Wish
 from robopolicy_runtime.policy import Controller, PolicyFile
 from robopolicy_runtime.safety import Safety
@@ -26,11 +30,15 @@ class Rig:
 
     def tick(self, request: str | None = None, age_s: float = 0.0, **command: float):
         """One control period later."""
+        self.tick_reading()
+        return self.machine.tick(Wish(command, request, age_s))
+
+    def tick_reading(self) -> None:
+        """What comes before a control period."""
         self.now += 0.02
         if not self.silent:
             self.sequence += 1
             self.robot.reading = upright(self.now, self.sequence, **self.changes)
-        return self.machine.tick(Wish(command, request, age_s))
 
     def run(self) -> None:
         """Into the state in which the policy drives."""
@@ -100,6 +108,7 @@ def test_the_policy_begins_anew_on_each_start(rig: Rig):
         ({"joint_pos": np.array([np.nan, 0.0])}, State.STOP, "not finite"),
         ({"gyro": np.array([0.0, 99.0, 0.0])}, State.STOP, "out of what the robot can do"),
         ({"gravity": np.array([0.0, 0.0, 1.0])}, State.FALLEN, "leans"),
+        ({"fault": "the motor is hot"}, State.STOP, "the motor is hot"),
     ],
 )
 def test_a_bad_reading_ends_the_drive_at_once(rig: Rig, changes: dict, state: State, reason: str):
@@ -144,6 +153,102 @@ def test_a_lost_command_means_stand(rig: Rig):
     assert rig.lines[-1] == "command is back"
 
 
+class Operator:
+    """Says one thing a period to a rig, over UDP."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig, self.said, self.commands = rig, [], []
+        self.source = Udp(0, synthetic.contract().command, rig.lines.append, lambda: rig.now)
+        self.forget, self.close = self.source.forget, self.source.close
+
+    def poll(self) -> Wish:
+        self.rig.tick_reading()
+        if self.said and (said := self.said.pop(0)):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(json.dumps(said).encode(), ("127.0.0.1", self.source.port))
+        return self.source.poll()
+
+    def periods(self, *said: dict) -> list[float]:
+        """The forward velocity that the policy was told in each of these periods."""
+        self.said, told = list(said), []
+        tick = self.rig.machine.tick
+        self.rig.machine.tick = lambda wish: told.append(tick(wish)) or told[-1]
+        loop(self.rig.machine, self, Ticker(1e-4), stopped=lambda: not self.said and len(told) >= len(said))
+        self.rig.machine.tick = tick
+        return [one.command[0] for one in told[: len(said)]]
+
+
+READY = [{"request": "ready"}, *[{}] * 21]
+
+
+@pytest.fixture
+def operator(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("robopolicy_runtime.session._LEAVE_S", 0.0)
+    operator = Operator(rig)
+    yield operator
+    operator.close()
+
+
+@pytest.mark.parametrize("end", ["stop", "limp", "off", "ready"])
+def test_an_old_velocity_does_not_drive_off_after_a_stop(operator: Operator, end: str):
+    told = operator.periods(*READY, {"request": "run", "vx": 0.5}, {}, {"request": end}, *READY, {"request": "run"}, {})
+    assert told[22:24] == [0.5, 0.5]
+    assert told[-2:] == [0.0, 0.0]
+
+
+def test_nor_after_a_fall(operator: Operator):
+    operator.rig.run()
+    assert operator.periods({"vx": 0.5}, {}) == [0.5, 0.5]
+    operator.rig.run()
+    operator.rig.changes = {"gravity": np.array([0.0, 0.0, 1.0])}
+    operator.periods({"vx": 0.5}, {})
+    operator.rig.changes = {}
+    assert operator.periods(*READY, {"request": "run"}, {})[-2:] == [0.0, 0.0]
+
+
+def test_nor_after_a_link_that_was_lost(operator: Operator):
+    operator.rig.run()
+    told = operator.periods({"vx": 0.5}, *[{}] * 30, {"request": "run"}, {}, {"vy": 0.1}, {"vx": 0.2})
+    assert told[20] == 0.5
+    assert told[-8:] == [0.0] * 7 + [0.2]
+
+
+def test_a_policy_that_cannot_be_told_to_stand_is_stopped(write, tmp_path: Path):
+    c = synthetic.contract()
+    command = replace(c.command, lower=(0.2, -0.2, -1.0), default=(0.2, 0.0, 0.0))
+    rig = Rig(write(tmp_path / "going.onnx", contract=replace(c, command=command)))
+    rig.run()
+    assert rig.tick(age_s=0.6, vx=0.5).state == State.STOP
+    assert rig.lines[-1] == "run -> stop: command lost for 0.60 s, and without one the policy goes on: vx=0.2"
+    assert not any("told to stand" in line for line in rig.lines)
+
+
+def test_a_runtime_that_stood_still_gives_up(rig: Rig):
+    rig.run()
+    rig.now += 0.1
+    assert rig.tick().state == State.RUN  # a busy machine
+    rig.now += 10.0
+    tick = rig.tick("run")
+    assert (tick.state, rig.robot.orders[-1].kp.tolist()) == (State.STOP, [0, 0])
+    assert rig.machine.reason == "the runtime stood still for 10.02 s; at most 0.20 s"
+    rig.tick("ready")
+    rig.now += 10.0
+    assert rig.tick().state == State.STOP
+    rig.tick("off")
+    rig.now += 10.0
+    assert rig.tick("ready").state == State.READY  # nothing was driven meanwhile
+
+
+def test_the_way_to_the_pose_does_not_jump_after_a_late_period(rig: Rig):
+    start = np.array([-0.2, 0.3])
+    rig.changes = {"joint_pos": start}
+    rig.tick("ready")
+    rig.now += 0.17
+    part = 1 / 20  # of 0.4 s
+    expected = start + (3 * part**2 - 2 * part**3) * (synthetic.DEFAULT - start)
+    np.testing.assert_allclose(rig.tick().target, expected, atol=1e-9)
+
+
 def test_commands_stay_in_their_ranges_and_are_numbers(rig: Rig):
     rig.run()
     assert rig.tick(vx=9.0, vy=-9.0, yaw_rate=np.nan).command.tolist() == [0.8, -0.2, 0.0]
@@ -156,6 +261,8 @@ def test_stop_limp_and_off_are_different(rig: Rig):
     rig.tick("limp")
     assert (rig.machine.state, rig.robot.orders[-1].kd.tolist()) == (State.LIMP, [0, 0])
     rig.tick("off")
+    for _ in range(4):
+        rig.tick()
     assert rig.machine.state == State.OFF
     count = len(rig.robot.orders)
     rig.tick()
@@ -163,10 +270,38 @@ def test_stop_limp_and_off_are_different(rig: Rig):
     rig.run()  # and all over again
 
 
-def test_off_lets_the_joints_go_first(rig: Rig):
+def test_off_lets_the_joints_go_first_and_says_so_more_than_once(rig: Rig):
+    """A single order can be lost, and nobody would hear of it."""
+    rig.run()
+    before = len(rig.robot.orders)
+    assert rig.tick("off").state == State.LIMP
+    assert [rig.tick("off").state for _ in range(4)] == [State.LIMP] * 3 + [State.OFF]
+    rig.tick()
+    assert [[*o.kp, *o.kd] for o in rig.robot.orders[before:]] == [[0, 0, 0, 0]] * 5
+
+
+def test_it_is_not_off_while_orders_fail(rig: Rig):
     rig.run()
     rig.tick("off")
-    assert rig.robot.orders[-1].kp.tolist() == rig.robot.orders[-1].kd.tolist() == [0, 0]
+    rig.robot.broken = True
+    for _ in range(10):
+        assert rig.tick().state == State.LIMP
+    assert rig.machine.reason == "not off yet: an order cannot be given: the cable is out"
+    assert rig.lines.count(f"limp -> limp: {rig.machine.reason}") == 1
+    rig.robot.broken = False
+    assert [rig.tick().state for _ in range(5)] == [State.LIMP] * 4 + [State.OFF]
+
+
+def test_who_asks_for_something_else_is_not_off(rig: Rig):
+    rig.run()
+    rig.tick("off")
+    rig.tick("limp")
+    for _ in range(10):
+        assert rig.tick().state == State.LIMP
+    rig.tick("off")
+    rig.tick("ready")
+    for _ in range(10):
+        assert rig.tick().state == State.READY
 
 
 def test_a_robot_that_takes_no_orders(rig: Rig):
@@ -175,6 +310,8 @@ def test_a_robot_that_takes_no_orders(rig: Rig):
     assert rig.tick().state == State.LIMP
     assert rig.machine.reason == "an order cannot be given: the cable is out"
     rig.tick()  # it goes on trying, and does not fall over
+    rig.tick("limp")
+    assert rig.lines[-2:] == ["limp -> limp: asked", "limp -> limp: an order cannot be given: the cable is out"]
 
 
 def test_a_network_that_gives_no_number(rig: Rig):
@@ -195,6 +332,8 @@ def test_whatever_ends_the_runtime_the_joints_give_way(rig: Rig, monkeypatch: py
             rig.sequence += 1
             rig.robot.reading = upright(rig.now, rig.sequence)
             return Wish()
+
+        def forget(self) -> None: ...
 
         def close(self) -> None: ...
 
@@ -222,6 +361,8 @@ def test_at_the_end_only_what_gives_way_is_obeyed(rig: Rig, monkeypatch: pytest.
             rig.sequence += 1
             rig.robot.reading = upright(rig.now, rig.sequence)
             return Wish(request=request_)
+
+        def forget(self) -> None: ...
 
         def close(self) -> None: ...
 

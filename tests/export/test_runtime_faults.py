@@ -49,7 +49,9 @@ class Robot:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.settimeout(2.0)
             s.sendto(json.dumps(told or {"ask": 1}).encode(), ("127.0.0.1", self.port))
-            return {} if "fault" in told else json.loads(s.recv(65536))
+            answer = json.loads(s.recv(65536))
+        assert "refused" not in answer
+        return answer
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -76,7 +78,7 @@ class Runtime:
         self.safety.connect()
         self.wait(lambda: self.safety.latest is not None, 2.0)
         self.tick("ready")
-        self.wait(lambda: time.monotonic() - self.machine._ramp_since > 0.12, 2.0)
+        self.wait(lambda: self.machine._ramped_s > 0.12, 2.0)
         self.tick("run")
         assert self.machine.state == State.RUN, self.lines
         return self
@@ -267,6 +269,27 @@ def test_fault(fault: Callable[[Robot, Path], None], robot: Robot, tmp_path: Pat
 def test_fault_twenty_times(fault: Callable[[Robot, Path], None], robot: Robot, tmp_path: Path):
     for _ in range(20):
         inject(fault, robot, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b'{"fault": "nam", "seconds": 9}', "no fault 'nam'; there are: nan, upside_down"),
+        (b'{"fault": {"nan": 1}}', "unhashable"),
+        (b'{"fault": "nan", "seconds": "x"}', "could not convert"),
+        (b'{"hello": "you"}', "invalid literal"),
+        (b'{"hello": 1e999}', "infinity"),
+        (b'{"fault": ', "Expecting value"),
+        (b'{"\xff', "codec"),
+        (b'{"a":' + b"[" * 50_000, "recursion"),
+    ],
+)
+def test_a_datagram_that_does_not_read_is_refused_and_ends_nothing(robot: Robot, data: bytes, why: str):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(2.0)
+        s.sendto(data, ("127.0.0.1", robot.port))
+        assert why in json.loads(s.recv(65536))["refused"]
+    assert not robot.ask()["watchdog"]
 
 
 def test_nothing_moves_when_the_runtime_starts(robot: Robot):

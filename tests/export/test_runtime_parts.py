@@ -5,12 +5,14 @@ import os
 import socket
 import struct
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic
 from robopolicy_runtime.commands import Script, Udp
+from robopolicy_runtime.contract import Command
 from robopolicy_runtime.devices import Gamepad, Keyboard
 from robopolicy_runtime.errors import ContractError, say
 from robopolicy_runtime.log import LogWriter, read_log
@@ -104,6 +106,7 @@ def test_a_log_that_was_cut_off_reads_up_to_there(tmp_path: Path):
     log = LogWriter(path, CONTRACT)
     for k in range(5):
         log.add(float(k), 0.0, 0, tick())
+    log.close()
     data = path.read_bytes()
     for cut in (1, 8, 100):
         (tmp_path / "cut").write_bytes(data[:-cut])
@@ -123,6 +126,44 @@ def test_a_full_disk_is_said_once_and_stops_nothing():
     assert log.trouble == "the log ends here: No space left on device"
     log.add(0.0, 0.0, 0, tick())
     log.close()
+
+
+def test_a_pipe_that_nobody_empties_does_not_hold_the_robot_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("robopolicy_runtime.log._WAITING", 20)
+    monkeypatch.setattr("robopolicy_runtime.log._CLOSE_S", 0.1)
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    log = LogWriter(tmp_path / "pipe", CONTRACT)
+    begin = time.monotonic()
+    for k in range(2000):  # far more than a pipe holds
+        log.add(float(k), 0.0, 0, tick())
+    assert "control periods are left out" in (log.trouble or "")
+    assert log.missing > 0
+    log.close()
+    log.close()
+    assert time.monotonic() - begin < 10.0
+    assert f"pipe: {log.missing} control periods are not in the log" in capsys.readouterr().out
+    header, rows = os.read(reader, 1 << 20).split(b"\n", 1)
+    first = np.frombuffer(rows[: len(rows) // 8 * 8])[:1]
+    assert (json.loads(header)["format"], first.tolist()) == ("robopolicy-log", [0.0])
+    os.close(reader)
+
+
+def test_a_reader_that_comes_back_gets_whole_rows(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    log = LogWriter(tmp_path / "pipe", CONTRACT)
+    for k in range(400):
+        log.add(float(k), 0.0, 0, tick())
+    os.set_blocking(reader, True)
+    drain = threading.Thread(target=lambda: (tmp_path / "log").write_bytes(os.fdopen(reader, "rb").read()))
+    drain.start()
+    log.close()
+    drain.join()
+    assert (log.trouble, log.missing) == (None, 0)
+    assert read_log(tmp_path / "log")[0]["time"].tolist() == list(range(400))
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", b'{"format": "other"}\n', b"\xff\xfe\n"])
@@ -146,6 +187,47 @@ def test_a_script_says_when_what_counts():
     wish = script.poll()
     assert (wish.request, wish.command) == ("stop", {"vx": 0.0, "yaw_rate": -0.5})
     assert script.seconds == 2.0
+
+
+def test_what_was_said_is_forgotten_on_demand(udp, keyboard, tmp_path: Path):
+    source, send, _ = udp
+    script = Script("0 vx=0.2", CONTRACT.command)
+    keys, hand = keyboard
+    send(b'{"vx": 0.3}')
+    os.write(hand, b"\x1b[A")
+    for one in (source, script, keys):
+        assert one.poll().command["vx"] > 0.1
+        one.forget()
+        assert one.poll().command == {}
+
+
+def test_only_a_channel_makes_a_command_young_again():
+    clock = Clock()
+    source = Udp(0, CONTRACT.command, print, clock)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for data, age in ((b'{"vx": 0.5}', 0.0), (b'{"request": "run"}', 60.0), (b"{}", 120.0), (b'{"vy": 0.1}', 0.0)):
+            sender.sendto(data, ("127.0.0.1", source.port))
+            assert source.poll().age_s == age
+            clock.now += 60.0
+    source.close()
+
+
+STYLES = Command(("vx", "style", "style_a", "style_b"), (0.0,) * 4, (1.0,) * 4, ("",) * 4, (0.0, 1.0, 1.0, 0.0))
+
+
+def test_another_style_takes_the_place_of_the_one_before():
+    clock = Clock()
+    source = Udp(0, STYLES, print, clock)
+    script = Script("0 vx=0.5 style=0.5 style_a=1\n1 style_b=1\n2 vx=0.4", STYLES, clock)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for data in (b'{"vx": 0.5, "style": 0.5, "style_a": 1}', b'{"style_b": 1}', b'{"vx": 0.4}'):
+            sender.sendto(data, ("127.0.0.1", source.port))
+            told = [STYLES.fill(one.poll().command) for one in (source, script)]
+            clock.now += 1.0
+            if b"style_a" in data:
+                assert told == [(0.5, 0.5, 1.0, 0.0)] * 2
+    assert told == [(0.4, 0.5, 0.0, 1.0)] * 2
+    source.close()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import synthetic
 from robopolicy_runtime.driver import DriverError, Order, Reading
-from robopolicy_runtime.safety import FaultError, Limits, Safety
+from robopolicy_runtime.safety import FaultError, Limits, Safety, assumed_speeds
 
 CONTRACT = synthetic.contract()
 HALF = np.sqrt(0.5)  # the toy's IMU is turned by 45 degrees about y
@@ -23,6 +23,9 @@ class FakeRobot:
 
     def connect(self, joint_names: tuple[str, ...]) -> None:
         assert joint_names == synthetic.JOINTS
+
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        self.expected = (lower.tolist(), upper.tolist(), period_s)
 
     def read(self) -> Reading | None:
         return self.reading
@@ -56,9 +59,24 @@ class Rig:
         return self.safety.sense()
 
 
+def test_the_driver_is_told_which_targets_will_come():
+    rig = Rig()
+    rig.safety.connect()
+    assert rig.robot.expected == (list(CONTRACT.position_lower), list(CONTRACT.position_upper), 0.02)
+
+
 def test_a_good_reading_passes():
     rig = Rig()
     assert rig.sense() is rig.robot.reading
+
+
+def test_a_reading_with_a_fault_does_not_drive():
+    rig = Rig()
+    with pytest.raises(FaultError, match="the motor is hot") as caught:
+        rig.sense(fault="the motor is hot")
+    assert caught.value.kind == "told"
+    assert rig.safety.latest is rig.robot.reading
+    rig.sense()
 
 
 def test_no_sample_yet_and_old_samples_are_stale():
@@ -128,6 +146,12 @@ def test_leaning_is_measured_from_the_base_not_from_the_imu():
         with pytest.raises(FaultError, match="leans") as caught:
             Rig().sense(gravity=leaning(angle))
         assert caught.value.kind == "tilted"
+
+
+def test_speeds_that_are_assumed_are_named():
+    assert assumed_speeds(CONTRACT) == "no speed limit is known of right_hip: 10 rad/s is assumed"
+    assert "of left_hip:" in assumed_speeds(replace(CONTRACT, velocity_limit=(None, 5.0)))
+    assert assumed_speeds(replace(CONTRACT, velocity_limit=(8.0, 5.0))) == ""
 
 
 def test_a_target_within_the_limits_is_sent_as_it_is():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from robopolicy_runtime.driver import DriverError, Order
 from robopolicy_runtime.drivers.imu import load_imu
 from robopolicy_runtime.drivers.servo import PROTOCOLS, ServoBus, ServoDriver
@@ -292,6 +293,87 @@ def test_orders_that_cannot_be_given(driver, servos, target, kp, message):
         driver.send(order(target, kp))
     fresh(driver)
     assert servos("log") == []
+
+
+def expect(driver, lower: ArrayLike = -1.0, upper: ArrayLike = 1.0, period_s=0.06):
+    driver.expect(np.broadcast_to(lower, 3), np.broadcast_to(upper, 3), period_s)
+
+
+def test_targets_beyond_a_servos_turn_are_refused_before_the_first_order(driver, servos):
+    driver.connect(JOINTS)
+    expect(driver)
+    expect(driver, [-math.pi, -2.89, -2.64], [math.pi, 3.39, 3.64])  # to the ends, by hand from ZEROS and SIGNS
+    with pytest.raises(DriverError) as caught:
+        expect(driver, [-1, -3.0, -3.0], [1, 3.0, 3.0])
+    assert str(caught.value) == (
+        "joints turn further than their servos, as these are mounted: "
+        "l_knee goes from -3.00 to 3.00 rad, its servo 3 from -2.89 to 3.39; "
+        "r_hip goes from -3.00 to 3.00 rad, its servo 7 from -2.64 to 3.64"
+    )
+    assert servos("log") == []
+
+
+def test_who_gives_no_more_orders_leaves_no_torque(driver, servos):
+    """The program that gives them hangs; its thread that owns the port does not."""
+    driver.connect(JOINTS)
+    expect(driver)
+    for _ in range(25):  # longer than the watchdog's patience
+        driver.send(order([0, 0, 0]))
+        time.sleep(0.02)
+    assert servos("get", 7, "torque") == 1
+    servos("silence", 3)
+    until(lambda: servos("get", 7, "torque") == 0, "torque stays on")
+    assert servos("get", 3, "torque") == 1
+    servos("silence")
+    until(lambda: servos("get", 3, "torque") == 0, "torque stays on where the first packet was lost")
+    for _ in range(2):  # nothing switches it on again but who has let go first
+        with pytest.raises(DriverError, match=r"no order came for \d+ ms, at most 300 ms: torque is off$"):
+            driver.send(order([0, 0, 0]))
+    fresh(driver)
+    assert servos("get", 7, "torque") == 0
+    driver.send(order([0, 0, 0], kp=0))
+    driver.send(order([0, 0, 0]))
+    until(lambda: servos("get", 7, "torque"), "no torque")
+
+
+def test_joints_that_are_off_need_no_orders(driver, servos):
+    driver.connect(JOINTS)
+    expect(driver, period_s=0.001)
+    driver.send(order([0, 0, 0], kp=0))
+    until(lambda: len(written(servos, "torque")) >= 3, "no order")
+    fresh(driver)
+    assert len(written(servos, "torque")) == 3
+    driver.send(order([0, 0, 0]))
+
+
+class Deaf:
+    """A bus whose next writes fail."""
+
+    def __init__(self, bus, failures):
+        self.bus, self.failures = bus, failures
+
+    def __getattr__(self, name):
+        return getattr(self.bus, name)
+
+    def sync_write_raw_data(self, *arguments):
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the line is busy")
+        self.bus.sync_write_raw_data(*arguments)
+
+
+@pytest.mark.parametrize(("failures", "torque"), [(4, 0), (1000, 1)])
+def test_torque_that_could_not_be_switched_off_is_tried_again_at_the_end(driver, servos, capsys, failures, torque):
+    driver.connect(JOINTS)
+    driver.send(order([0, 0, 0]))
+    until(lambda: servos("get", 7, "torque"), "no torque")
+    fresh(driver)
+    driver._bus = Deaf(driver._bus, failures)
+    driver.send(order([0, 0, 0], kp=0))
+    until(lambda: driver._write_failure, "the write did not fail")
+    driver.close()
+    assert servos("get", 7, "torque") == torque
+    assert ("torque could not be switched off: the line is busy" in capsys.readouterr().out) == bool(torque)
 
 
 def test_no_connection_no_order(driver, config):

@@ -62,12 +62,29 @@ def test_a_show_reads(folder: Path):
         ('5 = "play nod"', '5 = "play nob"', "buttons: 5 is 'play nob'; there are: ready, run"),
         ('5 = "play nod"', 'A = "play nod"', "buttons: 'A' is no number of a button"),
         ('n = "play nod"', 'n = "sing"', "keys: n is 'sing'"),
+        ('n = "play nod"', 's = "play nod"', "keys: 's' is stop, whatever is played"),
+        ('n = "play nod"', 'l = "play nod"', "keys: 'l' is limp"),
+        ('n = "play nod"', '0 = "play nod"', "keys: '0' is off"),
+        ('n = "play nod"', '"\\u001b" = "play nod"', r"keys: '\\x1b' is stop"),
+        ('n = "play nod"', 'q = "play nod"', "keys: 'q' is stop and quit"),
+        ('n = "play nod"', '" " = "play nod"', "keys: ' ' is stand"),
+        ('n = "play nod"', 'nod = "play nod"', "keys: 'nod' is not one key"),
+        ('n = "play nod"', '"" = "play nod"', "keys: '' is not one key"),
+        ('n = "play nod"', '"\\u0003" = "play nod"', r"keys: '\\x03' is not one key"),
+        ('5 = "play nod"', '1 = "play nod"', "buttons: no button means stop any more"),
     ],
 )
 def test_a_show_with_a_mistake(folder: Path, old: str, new: str, what: str):
     assert old in SHOW
     with pytest.raises(ContractError, match=what):
         opened(folder, SHOW.replace(old, new, 1))
+
+
+def test_keys_and_buttons_that_a_show_may_have(folder: Path):
+    text = SHOW.replace('n = "play nod"', '"\\u001b[20~" = "play nod"\n"ä" = "stop"\n1 = "end nod"')
+    show = opened(folder, text.replace('5 = "play nod"', '1 = "play nod"\n7 = "stop"'))
+    assert show.keys == {"\x1b[20~": "play nod", "ä": "stop", "1": "end nod"}  # the first is F9
+    assert show.buttons == {1: "play nod", 7: "stop"}
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,8 @@ def test_they_give_way_with_the_others(rig: Rig, changes: dict, request_: str | 
     order = rig.robot.orders[-1]
     assert (order.kp.tolist(), order.kd.tolist()) == ([0] * 4, kd)
     rig.tick("off")
+    rig.ticks(0.1)  # the last orders
+    assert rig.machine.state == State.OFF
     count = len(rig.robot.orders)
     rig.ticks(0.1, ear_left=0.3)
     assert len(rig.robot.orders) == count

@@ -49,6 +49,9 @@ class Lockstep:
     def connect(self, joint_names: tuple[str, ...]) -> None:
         pass
 
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        pass
+
     def read(self) -> Reading:
         sensors = {name: np.array(value, float) for name, value in self.plant.sensors().items()}
         return Reading(self.now, self.sequence, **sensors)
@@ -156,7 +159,7 @@ def test_a_keyboard_with_the_shows_keys(path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sys.stdin", os.fdopen(terminal))
     keyboard = make_source("keyboard", show.contract, show)
     for key, request, vx in (
-        (b"n", "play nod", 0.0),
+        (b"n", "play nod", None),
         (b"\x1b[A", None, 1.1 / 8),
         (b"1", "ready", 1.1 / 8),
         (b" ", None, None),

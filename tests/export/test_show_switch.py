@@ -155,6 +155,7 @@ def test_a_fault_of_the_new_policy_stops_and_the_show_begins_anew(rig: Rig):
 def test_the_state_machines_own_requests_go_through(rig: Rig, request_: str):
     rig.run()
     rig.tick("play lean")
-    assert rig.tick(request_).state == State[request_.upper()]
+    rig.tick(request_)
+    assert rig.ticks(0.1)[-1].state == State[request_.upper()]
     assert rig.tick("dance").state == State[request_.upper()]
     assert rig.lines[-1].startswith("no request 'dance'")

@@ -291,7 +291,7 @@ def test_another_programs_orders_are_noticed(start, driver_of):
     simulated = start("go")
     driver = driver_of("go2", simulated.domain, listen_s=PATIENCE_S)
     simulated.tell("orders")
-    with pytest.raises(DriverError, match=r"somebody else drives the go2: .* sends orders on rt/lowcmd; stop that"):
+    with pytest.raises(DriverError, match=r"somebody else drives the robot: .* sends orders on rt/lowcmd; stop that"):
         driver.connect(GO2)
     simulated.tell("good")
     time.sleep(0.3)
@@ -303,6 +303,112 @@ def test_two_robots_in_one_domain_are_refused(start, driver_of):
     start("go")
     with pytest.raises(DriverError, match="2 robots send states on rt/lowstate"):
         driver_of("go2", domain, listen_s=PATIENCE_S).connect(GO2)
+
+
+def test_another_programs_orders_are_noticed_while_it_is_driven(start, driver_of):
+    simulated = start("go")
+    driver = driver_of("go2", simulated.domain)
+    driver.connect(GO2)
+    driver.send(Order(np.zeros(12), np.zeros(12), np.zeros(12)))  # which are no foreign ones
+    simulated.heard.get(timeout=PATIENCE_S)
+    assert reading_of(driver).fault == ""
+    simulated.tell("orders")
+    wait_for(lambda: reading_of(driver).fault != "")
+    simulated.tell("good")
+    time.sleep(0.2)
+    assert reading_of(driver).fault == (  # and that stays
+        "somebody else drives the robot: another program, or its own motion service, sends orders on rt/lowcmd"
+    )
+
+
+def test_a_second_robot_is_noticed_while_the_first_is_driven(start, driver_of):
+    first = start("go")
+    driver = driver_of("go2", first.domain)
+    driver.connect(GO2)
+    assert reading_of(driver).fault == ""
+    start("go")
+    wait_for(lambda: reading_of(driver).fault != "")
+    assert reading_of(driver).fault == "2 robots send states on rt/lowstate; an order would reach all of them"
+    first.stop()
+    time.sleep(0.2)
+    last = reading_of(driver).sequence
+    time.sleep(3 * unitree_robot.PERIOD_S)
+    assert reading_of(driver).sequence == last, "the states of the other robot are not taken for the first one's"
+
+
+# What motors say
+
+
+class Line:
+    """A link on which nobody else is."""
+
+    def __init__(self, *_) -> None: ...
+
+    def intruder(self) -> str:
+        return ""
+
+    def send(self, payload: bytes) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def motors_of(monkeypatch) -> Callable[[str], tuple[UnitreeDriver, Callable[..., str]]]:
+    """A driver that is connected to nothing, and how it is given a state: values by joint, for a field of its motor."""
+    monkeypatch.setattr("robopolicy_runtime.drivers.unitree.Link", Line)
+    monkeypatch.setattr(UnitreeDriver, "_listen", lambda self, link: None)
+
+    def motors_of(robot: str):
+        family, joints = ("go", GO2) if robot == "go2" else ("hg", G1)
+        wire = getattr(unitree_wire, f"{family.upper()}_LOW_STATE")
+        driver = UnitreeDriver(robot)
+        driver.connect(joints)
+
+        def hear(**fields) -> str:
+            said = {(SDK_ORDER[robot].index(j), f): v for f, motors in fields.items() for j, v in motors.items()}
+            driver._receive(wire.cdr(unitree_robot.state(family, 0, (1.0, 0.0, 0.0, 0.0), said)))
+            return reading_of(driver).fault
+
+        return driver, hear
+
+    return motors_of
+
+
+def nothing(joints: int) -> Order:
+    return Order(*np.zeros((3, joints)))
+
+
+def test_a_motor_that_reports_a_fault_is_named(motors_of):
+    driver, hear = motors_of("g1")
+    assert hear() == ""
+    # Nobody has given it an order: that alone is no fault.
+    assert hear(motorstate={"left_knee_joint": 0x40000000}) == ""
+    text = "the motor of 'left_knee_joint' reports fault 0x200"
+    assert hear(motorstate={"left_knee_joint": 0x40000200}) == text
+    driver.send(nothing(29))
+    assert hear(motorstate={"left_knee_joint": 0x200}) == text
+    assert "'right_wrist_yaw_joint' reports fault 0x80000000" in hear(motorstate={"right_wrist_yaw_joint": 0x80000000})
+    assert hear() == ""
+
+
+@pytest.mark.parametrize(("robot", "joints"), [("go2", GO2), ("g1", G1)])
+def test_a_motor_that_lets_go_is_named(motors_of, monkeypatch, robot, joints):
+    driver, hear = motors_of(robot)
+    on = dict.fromkeys(joints, 1)
+    assert hear(mode=on) == hear() == ""  # nobody has driven it
+    driver.send(nothing(len(joints)))
+    assert hear() == ""  # a robot may say nothing about it
+    assert hear(mode=on) == ""
+    text = f"the motor of {joints[4]!r} was enabled and is in mode 0 now"
+    assert hear(mode=on | {joints[4]: 0}) == text
+    assert hear(mode=on | {joints[4]: 0}) == text
+    assert hear(mode=on) == ""
+    # Whom nobody drives any more lets go, and may be enabled anew.
+    with monkeypatch.context() as patch:
+        patch.setattr("robopolicy_runtime.drivers.unitree.QUIET_S", 0.0)
+        assert hear() == ""
+    driver.send(nothing(len(joints)))
+    assert hear() == hear(mode=on) == ""
 
 
 # What is not there

@@ -36,8 +36,8 @@ def motor_vel(motor: int) -> float:
     return -1.0 - 0.5 * motor
 
 
-def state(family: str, tick: int, quaternion: tuple[float, ...]) -> list:
-    """The numbers of a state, in the order of the wire."""
+def state(family: str, tick: int, quaternion: tuple[float, ...], motors: dict[tuple, int] | None = None) -> list:
+    """The numbers of a state, in the order of the wire; those of ``motors`` by motor and field, ``(3, "mode")``."""
     wire = getattr(unitree_wire, f"{family.upper()}_LOW_STATE")
     values: list = [0.0 if letter == "f" else 0 for letter in wire.letters]
     known: dict = {("tick",): tick, ("mode_machine",): MODE_MACHINE}
@@ -45,6 +45,7 @@ def state(family: str, tick: int, quaternion: tuple[float, ...]) -> list:
     known |= {("imu_state", "gyroscope", i): value for i, value in enumerate(GYRO)}
     for motor in range(20 if family == "go" else 35):
         known |= {("motor_state", motor, "q"): motor_pos(motor), ("motor_state", motor, "dq"): motor_vel(motor)}
+    known |= {("motor_state", *path): value for path, value in (motors or {}).items()}
     return wire.sealed([known.get(path, value) for path, value in zip(wire.paths, values, strict=True)])
 
 

@@ -20,6 +20,7 @@ from robopolicy.learn.amp import MotionPrior
 from robopolicy.learn.config import PPOConfig
 from robopolicy.learn.ppo import PPO
 from robopolicy.learn.threads import Workers
+from robopolicy.motion.clip import load_clips
 from robopolicy.motion.prior import Prior
 from robopolicy.motion.reference import load_reference
 
@@ -367,6 +368,16 @@ def test_windows_are_consecutive_frames_of_one_clip(window: int):
     steps, velocity = values.diff(dim=1)[..., :14], 0.5 * (values[:, 1:, 14:28] + values[:, :-1, 14:28])
     assert (steps - 0.02 * velocity).abs().max() < 0.05
     assert (steps - 0.02 * velocity).abs().mean() < 2e-3
+
+
+def test_the_windows_of_a_loop_go_across_its_seam():
+    clip = load_clips("droid", "walk_forward_0.20")[0]
+    frames = load_reference(Prior(clips=("walk_forward_0.20",), window=3), compiled("droid"), 0.02)
+    assert len(frames.windows) == len(clip)
+    last = frames.window_features(frames.windows[-1:])[0]
+    again = frames.features[[len(clip) - 1, 0, 1]]
+    torch.testing.assert_close(last, again, atol=1e-5, rtol=0)
+    torch.testing.assert_close(frames.command[len(clip) :], frames.command[:2])
 
 
 def test_the_clips_command_is_that_of_the_windows_last_frame():

@@ -196,6 +196,20 @@ def raised(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
     return changed(clip, qpos), frames(slice(0, len(clip)))
 
 
+def hovering(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
+    """Too low to be off the ground by a foot's height alone."""
+    qpos = clip.qpos.copy()
+    qpos[:, 2] += rng.uniform(0.006, 0.02)
+    return changed(clip, qpos), frames(slice(0, len(clip)))
+
+
+def skating(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
+    """Glides sideways over the ground, 6 to 20 mm up, from the first frame to the last."""
+    qpos = hovering(clip, model, rng)[0].qpos
+    qpos[:, 1] += rng.choice([-1, 1]) * rng.uniform(0.15, 0.4) * np.arange(len(clip)) / clip.fps
+    return changed(dataclasses.replace(clip, loop=False), qpos), frames(slice(0, len(clip) - 1))
+
+
 def dip(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
     """Sinks for a while."""
     qpos, where = clip.qpos.copy(), span(clip, rng, 0.8)
@@ -230,9 +244,13 @@ def crossed(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
 
 
 def mislabelled(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
-    """A rate twice or half the true one, velocities to match."""
-    factor = rng.choice([0.5, 2.0])
-    return dataclasses.replace(clip, fps=clip.fps * factor, qvel=clip.qvel * factor), frames(slice(0, len(clip)))
+    """A rate twice the true one, velocities to match."""
+    return dataclasses.replace(clip, fps=clip.fps * 2, qvel=clip.qvel * 2), frames(slice(0, len(clip)))
+
+
+def slowed(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
+    """A rate half the true one, velocities to match: nobody can tell it from a calm walk, so it is a note."""
+    return dataclasses.replace(clip, fps=clip.fps / 2, qvel=clip.qvel / 2), frames(slice(0, len(clip)))
 
 
 def relabelled(clip: Clip, model: RobotModel, rng: np.random.Generator) -> Planted:
@@ -263,13 +281,16 @@ PLANTERS: dict[str, tuple[str, Planter]] = {
     "sunk": ("penetration", sunk),
     "dip": ("penetration", dip),
     "raised": ("floating", raised),
+    "hovering": ("floating", hovering),
+    "skating": ("foot sliding", skating),
     "crossed": ("self-collision", crossed),
     "mislabelled": ("wrong rate", mislabelled),
+    "slowed": ("slow strides", slowed),
     "relabelled": ("wrong rate", relabelled),
 }
 """Name to the kind that must be reported, and how it is planted."""
 NEEDS_LOOP = {"first again", "drift", "kink"}
-NEEDS_STEPS = {"mislabelled"}
+NEEDS_STEPS = {"mislabelled", "slowed"}
 
 
 def _fastest(clip: Clip, column: int) -> float:

@@ -132,25 +132,42 @@ def test_a_motion_too_fast_for_its_motors(droid):
 # ---- rate
 
 
-@pytest.mark.parametrize("factor", [0.5, 2.0])
+@pytest.mark.parametrize(("factor", "kind"), [(0.5, "slow strides"), (2.0, "wrong rate")])
 @pytest.mark.parametrize("robot", ["droid", "go2"])
-def test_every_walk_at_a_wrong_rate(robot, factor, request):
+def test_every_walk_at_a_wrong_rate(robot, factor, kind, request):
     model = request.getfixturevalue(robot)
     assert len(WALKS[robot]) > 10
     for clip in load_clips(robot, WALKS[robot]):
         for part in (clip, dataclasses.replace(clip, loop=False)):
             wrong = dataclasses.replace(part, fps=factor * part.fps, qvel=factor * part.qvel)
-            told = [d.detail for d in check(wrong, model) if d.kind == "wrong rate"]
+            told = [d.detail for d in check(wrong, model) if d.kind == kind]
             assert len(told) == 1, part.name
             assert "a stride takes" in told[0]
             assert "Froude number" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("witness", "words"),
+    [
+        ("velocities", "its velocities are all 2.00 times the positions' rate of change, as at 50"),
+        ("repeated frames", "every 2. frame repeats the one before"),
+    ],
+)
+def test_slow_strides_with_another_witness_are_a_wrong_rate(witness, words, droid):
+    walk = load_clips("droid", "walk_forward_0.30")[0]
+    slow = dataclasses.replace(walk, fps=25.0)  # its velocities are still those at 50
+    if witness == "repeated frames":
+        slow = changed(walk, np.repeat(walk.qpos, 2, axis=0))
+    (told,) = [d.detail for d in check(slow, droid) if d.kind == "wrong rate"]
+    assert "a stride takes 1.28 s" in told
+    assert words in told
 
 
 def test_no_alarm_on_the_rate_of_real_dogs(data_dir, go2):
     measured = 0
     for name in DOGS:
         clip = formats.read(data_dir / "a1_mocap" / f"{name}.txt", go2)
-        assert "wrong rate" not in {d.kind for d in check(clip, go2)}, name
+        assert not {"wrong rate", "slow strides"} & {d.kind for d in check(clip, go2)}, name
         measured += stride(clip, follow(clip, go2)) is not None
     assert measured >= 3  # some turn or stop too soon to have a rhythm
 

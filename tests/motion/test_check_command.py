@@ -107,6 +107,27 @@ def test_what_stays_is_said_and_the_status_is_1(tmp_path, capsys):
     assert not output.exists()
 
 
+def test_a_slow_walk_is_usable_and_said_to_be_slow(tmp_path, capsys):
+    """A calm person's stride of 1.4 s on a robot with legs of a third of theirs."""
+    path = str(tmp_path / "slow.npz")
+    assert main(["clip", "gait", "--robot", "droid", "--period", "1.4", "--sway", "0.05", "--output", path]) == 0
+    out = capsys.readouterr().out
+    assert "note: slow strides: a stride takes 1.4 s on legs of 0.33 m" in out
+    assert "warning" not in out
+    command = ["clip", "check", path, "--robot", "droid"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "slow.npz: note: slow strides: a stride takes 1.4 s" in out
+    assert "clean: usable for training (slow strides: right if it is meant to be slow; else its rate is too low)" in out
+    assert main([*command, "--json"]) == 0
+    (clip,) = json.loads(capsys.readouterr().out)["clips"]
+    assert (clip["defects"], [note["kind"] for note in clip["notes"]]) == ([], ["slow strides"])
+    fast = ["clip", "gait", "--robot", "droid", "--period", "0.32", "--output", path]
+    assert main(fast) == 0
+    assert "warning: wrong rate: " in capsys.readouterr().out
+    assert main(command) == 1
+
+
 def test_json(sunk, tmp_path, capsys):
     assert main(["clip", "check", str(sunk), "--robot", "droid", "--json", "--fix", str(tmp_path / "good.npz")]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -23,7 +23,19 @@ CASES = [
     if (loop or planter not in NEEDS_LOOP)
     and (planter not in NEEDS_STEPS or name not in ("stand_idle", "happy_nod", "stand"))
 ]
-ALONE = {"nan", "norm", "sign", "held frame", "inserted frame", "first again", "slide", "raised", "mislabelled"}
+ALONE = {
+    "nan",
+    "norm",
+    "sign",
+    "held frame",
+    "inserted frame",
+    "first again",
+    "slide",
+    "raised",
+    "hovering",
+    "mislabelled",
+    "slowed",
+}
 """Planters whose defect has no consequences: nothing else may be reported."""
 
 

@@ -283,16 +283,26 @@ def test_cycle_is_the_displacement(arc):
     )
 
 
-def test_split_is_in_time_and_open(arc):
-    first, second = arc.split()
+def test_an_open_clip_is_split_in_time(arc):
+    path = dataclasses.replace(arc, loop=False)
+    first, second = path.split()
     np.testing.assert_array_equal(np.concatenate([first.qpos, second.qpos]), arc.qpos)
-    assert not first.loop
-    assert not second.loop
     assert first.phase is not None
     assert len(first.phase) == len(first) == 20
-    short = dataclasses.replace(arc, qpos=arc.qpos[:3], qvel=arc.qvel[:3], phase=None)
+    short = dataclasses.replace(path, qpos=arc.qpos[:3], qvel=arc.qvel[:3], phase=None)
     with pytest.raises(UserError, match="3 frames"):
         short.split()
+
+
+def test_a_loop_is_not_split_and_goes_on_past_its_seam(arc):
+    """Truth: the formula that the arc was sampled from."""
+    assert arc.split() == (arc, arc)
+    longer = arc.unrolled(3)
+    assert not longer.loop
+    assert longer.phase is not None
+    np.testing.assert_allclose(longer.qpos, arc_state(np.arange(43) * arc.dt, 2.0), atol=3e-3)
+    np.testing.assert_allclose(longer.qpos[:40], arc.qpos, atol=1e-9)
+    np.testing.assert_allclose(longer.phase[40:], arc.phase[:3])
 
 
 # ---- velocities

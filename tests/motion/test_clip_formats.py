@@ -4,6 +4,7 @@ import json
 import warnings
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 from motion_clips import foot_bottoms
@@ -12,7 +13,8 @@ from robopolicy.errors import UserError
 from robopolicy.motion import formats
 from robopolicy.motion.check import check
 from robopolicy.motion.formats.amp_hardware import FrameRateWarning
-from robopolicy.motion.plant import find_contacts, plant_feet
+from robopolicy.motion.importing.recording import ImportNote, Options
+from robopolicy.motion.plant import find_contacts, plant_feet, unreached
 from robopolicy.motion.pose import heading, quat_conj, quat_from_euler, quat_log, quat_mul
 
 JOINTS = (
@@ -24,7 +26,10 @@ DOGS = ("leftturn0", "pace0", "pace1", "rightturn0", "trot0", "trot1")
 STANDING = {"hip": 0.0, "thigh": 0.8, "calf": -1.6}
 """The pose of the hand-made dog, plus what tells its legs apart."""
 LEGS = {"FR": -0.15, "FL": -0.05, "RR": 0.05, "RL": 0.15}
-pytestmark = pytest.mark.filterwarnings("ignore:.*all zero:robopolicy.motion.formats.amp_hardware.FrameRateWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*all zero:robopolicy.motion.formats.amp_hardware.FrameRateWarning"),
+    pytest.mark.filterwarnings("ignore:.*legs (are in|taken):robopolicy.motion.importing.recording.ImportNote"),
+]
 QUATERNION = quat_from_euler(0.02, 0.05, 0.6)
 
 
@@ -45,6 +50,28 @@ def still_dog(count: int) -> np.ndarray:
         leg, part = joint.split("_")
         frames[:, 7 + j] = STANDING[part] + (LEGS[leg] if part == "thigh" else 0.0)
     frames[:, 7] += 1e-3 * np.sin(2 * np.pi * np.arange(count) / count)
+    return frames
+
+
+def in_order(frames: np.ndarray, legs: str) -> np.ndarray:
+    """The frames with their legs, FR FL RR RL, in another order: angles, places and speeds of joints and feet."""
+    leg = [("FR", "FL", "RR", "RL").index(name) for name in legs.split()]
+    columns = [start + 3 * k + i for start in (7, 19, 37, 49) for k in leg for i in range(3)]
+    frames = frames.copy()
+    frames[:, [*range(7, 31), *range(37, 61)]] = frames[:, columns]
+    return frames
+
+
+def with_feet(frames: np.ndarray, model, scale: float = 0.9) -> np.ndarray:
+    """The frames with the foot positions of a dog of another size, in its base's frame, by plain MuJoCo."""
+    data = mujoco.MjData(model.mj)
+    frames = frames.copy()
+    for frame in frames:
+        data.qpos[:7] = 0, 0, 0, 1, 0, 0, 0
+        for name, angle in zip(JOINTS, frame[7:19], strict=True):
+            data.joint(name).qpos[0] = angle
+        mujoco.mj_kinematics(model.mj, data)
+        frame[19:31] = scale * np.concatenate([data.site(f"{leg}_foot").xpos for leg in LEGS])
     return frames
 
 
@@ -121,6 +148,47 @@ def test_quaternion_signs_are_joined(tmp_path, go2):
     assert np.abs(clip.qvel[:, 3:6]).max() < 1e-6
 
 
+# ---- the order of the legs
+
+
+@pytest.mark.parametrize("legs", ["FR FL RR RL", "FL FR RL RR"])
+def test_the_foot_positions_tell_the_order_of_the_legs(tmp_path, go2, legs):
+    frames = with_feet(still_dog(12), go2)
+    frames[:, 0] = np.arange(12) * 0.05  # no contact: angles are left as they are
+    with pytest.warns(ImportNote, match=f"legs are in the order {legs}: so its foot positions are .* to 0% "):
+        clip = formats.read(amp(tmp_path / "dog.txt", in_order(frames, legs)), go2)
+    angles = np.stack([clip.qpos[:, 7 + clip.joint_names.index(name)] for name in JOINTS], axis=1)
+    np.testing.assert_allclose(angles, frames[:, 7:19], atol=1e-6)
+
+
+def test_legs_in_neither_order_are_refused(tmp_path, go2):
+    frames = still_dog(12)
+    frames[:, [7, 16]] += 0.6, -0.6  # the left hips are not as the right ones
+    frames = with_feet(frames, go2)
+    frames[:, 7:19] = in_order(frames, "FL FR RL RR")[:, 7:19]  # joints in one order, feet in the other
+    with pytest.raises(UserError, match=r"off by \d\d% .* in the order F. F. R. R. and by \d\d% in the order F. F."):
+        formats.read(amp(tmp_path / "dog.txt", frames), go2)
+
+
+def test_without_foot_positions_the_usual_order_is_told(tmp_path, go2):
+    with pytest.warns(ImportNote, match="foot positions are all zero: legs taken in .* order, FR FL RR RL"):
+        formats.read(amp(tmp_path / "dog.txt"), go2)
+
+
+def test_a_real_dog_is_the_same_in_every_order(tmp_path, data_dir, go2):
+    raw = json.loads((data_dir / "a1_mocap" / "pace0.txt").read_text())
+    frames = np.array(raw["Frames"])
+    clip = formats.read(data_dir / "a1_mocap" / "pace0.txt", go2)
+    path = tmp_path / "pace0.txt"
+    path.write_text(json.dumps(raw | {"Frames": in_order(frames, "FL FR RL RR").tolist()}))
+    np.testing.assert_allclose(formats.read(path, go2).qpos, clip.qpos, atol=1e-9)
+    frames[:, 3:7] = frames[:, [6, 3, 4, 5]]
+    path.write_text(json.dumps(raw | {"Frames": frames.tolist()}))
+    with pytest.raises(UserError, match=r"quaternions should be xyzw, .* but as wxyz the robot is upright"):
+        formats.read(path, go2)
+    np.testing.assert_allclose(formats.read(path, go2, Options(quat="wxyz")).qpos, clip.qpos, atol=1e-9)
+
+
 # ---- refusals
 
 
@@ -168,12 +236,34 @@ def test_planting_holds_a_sliding_foot(go2):
     qpos[:, 2] += 0.03
     heights, places = foot_bottoms(go2, qpos)
     assert find_contacts(heights, places, fps).all()
-    planted = plant_feet(qpos, fps, go2)
+    planted, missing = plant_feet(qpos, fps, go2)
+    assert unreached(missing, go2) == ""
     heights, places = foot_bottoms(go2, planted)
     np.testing.assert_allclose(heights, 0, atol=1e-6)
     assert np.ptp(places[:, :, :2], axis=0).max() < 1e-6
     np.testing.assert_allclose(planted[:, 0], qpos[:, 0])
     np.testing.assert_allclose(planted[:, 2], go2.home_qpos[2], atol=2e-3)
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_foot_out_of_reach_is_told_with_its_frames(go2, loop):
+    """A standing dog glides two thirds of a metre over its feet."""
+    count, fps = 75, 50.0
+    qpos = np.tile(np.concatenate([go2.home_qpos[:7], go2.default_pose]), (count, 1))
+    qpos[:, 0] = 0.45 * np.arange(count) / fps
+    cycle = np.array([qpos[-1, 0] + 0.45 / fps, 0.0, 0.0]) if loop else None
+    planted, missing = plant_feet(qpos, fps, go2, cycle)
+    assert planted.shape == qpos.shape
+    heights, places = foot_bottoms(go2, planted)
+    anchor = foot_bottoms(go2, qpos)[1][:, :, :2].mean(axis=0)
+    truth = np.hypot(np.linalg.norm(places[:, :, :2] - anchor, axis=2), heights)
+    np.testing.assert_allclose(missing, truth, atol=1e-4)
+    assert truth.max() > 0.03
+    said = unreached(missing, go2)
+    for name, far in zip(("FL", "FR", "RL", "RR"), truth.T, strict=True):
+        late = np.flatnonzero(far > 0.005)
+        told = f"{name}_foot in {len(late)} frames, first in frame {late[0]}, by up to {1000 * far.max():.0f} mm"
+        assert told in said
 
 
 def test_contacts_are_low_and_slow():
@@ -196,7 +286,8 @@ def test_real_dogs_become_sound_clips(name, data_dir, go2):
     raw = json.loads(path.read_text())
     frames = np.array(raw["Frames"])
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # the files' rate is right
+        warnings.simplefilter("error")  # the files' rate is right, and every foot can be held
+        warnings.filterwarnings("ignore", ".*legs are in the order FR FL RR RL", ImportNote)
         clip = formats.read(path, go2)
     assert len(clip) == len(frames)
     assert np.isclose(clip.fps, 1 / 0.021)

@@ -32,6 +32,7 @@ CLOSE = {
     "sunk": 1e-9,
     "dip": 1e-9,
     "raised": 1e-9,
+    "hovering": 1e-9,
     "relabelled": 0.0,
 }
 """How near to the undamaged clip every joint must come back [rad]. Missing: kinds of which the original is lost."""
@@ -96,11 +97,11 @@ def test_a_clean_clip_comes_back_as_it_is(droid):
     assert repair.clip.content_hash() == clip.content_hash()
 
 
-def hops(droid) -> Clip:
+def hops(droid, stance: int = 10) -> Clip:
     """A droid that hops in place and looks round, in the air for most of the time."""
     k = np.arange(15)
     flight = 0.5 * 9.81 * (k + 1) * (15 - k) / 50**2
-    height = np.tile(np.concatenate([np.zeros(10), flight]), 5)
+    height = np.tile(np.concatenate([np.zeros(stance), flight]), 5)
     qpos = np.tile(np.concatenate([droid.home_qpos[:7], droid.default_pose]), (len(height), 1))
     qpos[:, 2] += height
     qpos[:, 7 + droid.joint_names.index("head_yaw")] = 0.2 * np.sin(np.arange(len(qpos)) / 15)  # it never stands still
@@ -126,6 +127,29 @@ def test_a_hop_in_the_ground_is_lifted_as_a_whole(droid):
     repair = fix(changed(clip, qpos), droid)
     assert "lifted by 40 mm, onto the ground" in repair.changes
     np.testing.assert_allclose(repair.clip.qpos, clip.qpos, atol=1e-3)
+
+
+def test_a_hop_that_hovers_is_lowered_as_a_whole(droid):
+    """Its flights are longer than its stances, and their tops slow."""
+    clip = hops(droid, stance=4)
+    assert not {"floating", "foot sliding"} & {d.kind for d in check(clip, droid)}
+    qpos = clip.qpos.copy()
+    qpos[:, 2] += 0.012
+    repair = fix(changed(clip, qpos), droid)
+    assert "lowered by 12 mm, onto the ground" in repair.changes
+    np.testing.assert_allclose(repair.clip.qpos, clip.qpos, atol=1e-3)
+
+
+def test_a_clip_that_hovers_and_skates_is_put_down_and_held(droid):
+    stand = load_clips("droid", "stand_idle")[0]
+    qpos = stand.qpos.copy()
+    qpos[:, 2] += 0.012
+    qpos[:, 1] += 0.4 * np.arange(len(qpos)) / stand.fps
+    damaged = changed(dataclasses.replace(stand, loop=False), qpos)
+    assert {d.kind for d in check(damaged, droid)} == {"floating", "foot sliding"}
+    repair = fix(damaged, droid)
+    assert repair.left == []
+    assert difference(repair.clip, stand)[0] < 0.006
 
 
 def test_limits_are_clamped_and_nothing_else(droid):

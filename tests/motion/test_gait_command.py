@@ -93,6 +93,10 @@ def test_mistakes_are_named_and_leave_no_file(tmp_path, capsys, flags, words):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_clip_ends_in_npz(tmp_path, capsys):
-    assert main(["clip", "gait", "--robot", "droid", "--output", str(tmp_path / "x.mp4")]) == 2
-    assert "a clip ends in .npz" in capsys.readouterr().err
+@pytest.mark.parametrize("action", ["gait", "import absent.txt", "retarget absent.npz --from nobody"])
+def test_a_clip_ends_in_npz_is_said_before_any_work(action, tmp_path, capsys):
+    """Neither the robot nor the file exists, which is what any work would stumble over."""
+    flags = ["--robot", "nobody", "--output", str(tmp_path / "x.mp4")]
+    assert main(["clip", *action.split(), *flags]) == 2
+    assert "x.mp4: a clip ends in .npz" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

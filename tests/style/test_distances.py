@@ -10,6 +10,7 @@ from robopolicy.evaluate import style_features
 from robopolicy.style.distances import WINDOW, Yardstick, sample, windows
 from robopolicy.style.measures import gait, mean_speed, measure, pose_error, transport
 from robopolicy.style.motions import ClipSet, Motion, load_clip_set
+from robopolicy.style.tables import _of_control
 
 DT = 0.02
 
@@ -57,6 +58,27 @@ def test_a_gait_is_nearest_to_itself_and_its_shuffle_is_not(trot: ClipSet, pace:
     assert mixed.movement > far.movement
 
 
+def test_joints_out_of_step_are_far_from_the_clip_and_standing_still_is_as_far_from_both(trot: ClipSet):
+    """The control that a robot which does nothing must not pass."""
+    model, ruler = compiled("go2"), Yardstick([trot], DT)
+    apart = trot.out_of_step(model, DT)
+    for clip, other in zip(trot.held_out, apart, strict=True):  # every joint does what it did, at another moment
+        np.testing.assert_allclose(np.sort(other.joints, axis=0), np.sort(clip.joints, axis=0))
+        np.testing.assert_array_equal(other.qpos[:, :7], clip.qpos[:, :7])
+    still = [
+        Motion(m.clip, np.tile(model.home_qpos, (len(m), 1)), np.zeros_like(m.qvel), m.height) for m in trot.held_out
+    ]
+    ratios = []
+    for motions in (trot.trained, still):
+        near, far = (ruler.distance(motions, to, trot.names) for to in (trot.held_out, apart))
+        assert near is not None
+        assert far is not None
+        ratios.append(far.movement / max(near.movement, 1e-3))
+    assert ratios[1] < 1.05 < 20 < ratios[0]
+    assert not _of_control("still", 1.0, 5.0, ratios[1]).passed
+    assert _of_control("copy", 1.0, 5.0, ratios[0]).passed
+
+
 def test_distances_are_known_even_if_all_fell(trot: ClipSet):
     fallen = [
         Motion(name, m.qpos[:0], m.qvel[:0], m.height[:0], missing=300) for name, m in zip(trot.names, trot.held_out)
@@ -73,7 +95,8 @@ def test_distances_are_known_even_if_all_fell(trot: ClipSet):
 def test_a_copy_scores_as_a_copy(trot: ClipSet, pace: ClipSet):
     ruler = Yardstick([trot], DT)
     copy, other = measure(trot.trained, trot, ruler, 15.0), measure(under(pace, trot), trot, ruler, 15.0)
-    assert (copy.dtw_rad or 1) < 0.01 < (other.dtw_rad or 0)
+    assert copy.dtw_rad is not None
+    assert copy.dtw_rad < 0.01 < (other.dtw_rad or 0)
     assert copy.auc_windows == pytest.approx(0.5, abs=0.1)
     assert other.auc_windows == pytest.approx(1.0, abs=0.01)
     assert copy.survival == 1.0

@@ -98,6 +98,13 @@ def test_transport_of_every_set_is_compared_at_its_own_velocities():
     assert all(t.same_task for t in found)
 
 
+def test_transport_is_not_averaged_over_weights():
+    half, whole, plain = policy(0.3), policy(0.6), policy(0.0)
+    costs = {(half.label, "k"): 3.0, (whole.label, "k"): 1.0, (plain.label, "k"): 4.0}
+    found = transports([half, whole, plain], [CLIPS], costs, {"k": None})
+    assert [(t.weight, t.ratio) for t in found] == [(0.3, 0.75), (0.6, 0.25)]
+
+
 def test_one_of_every_kind_is_shown_before_further_seeds():
     rows = [row(0.0, 0), *(row(0.5, k) for k in range(3)), *(row(0.3, k) for k in range(3))]
     assert [(r.subject.weight, r.subject.seed) for r in _shown(rows)] == [(0.5, 0), (0.3, 0), (0.0, 0), (0.5, 1)]

@@ -64,6 +64,14 @@ def test_falls_are_counted_once_and_standing_looks_like_standing(monkeypatch: py
     assert json.loads(json.dumps(tipped.as_dict(), allow_nan=False))["distance"] == [[None, None], [None, None]]
 
 
+def test_a_robot_that_no_command_moves_changes_its_style_as_it_stands(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(switching, "SPELL_S", 0.2)
+    fixed = quiet("droid_walk").command
+    still = replace(fixed, ranges=dict.fromkeys(fixed.ranges, (0.0, 0.0)))
+    found = switch(subject(stand, command=still), trials=4)
+    assert (found.trials, found.fell) == (4, 0)
+
+
 def test_following_means_nearest_to_its_own_clips():
     assert Switch("p", ("a", "b"), 1, 1, 0, [[1.0, 2.0], [5.0, 4.0]]).follows
     assert not Switch("p", ("a", "b"), 1, 1, 0, [[1.0, 2.0], [3.0, 4.0]]).follows

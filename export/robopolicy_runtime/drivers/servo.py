@@ -12,12 +12,15 @@ import numpy as np
 from robopolicy_runtime.driver import DriverError, Order, Reading
 from robopolicy_runtime.drivers.imu import Imu, ImuThread, load_imu
 from robopolicy_runtime.drivers.servo_bus import ServoBus
+from robopolicy_runtime.errors import say
 
 __all__ = ["Imu", "ServoBus", "ServoDriver"]
 
 STEPS = 4096
 STEP_RAD = 2 * math.pi / STEPS
 IMU_PERIODS = 5
+WATCHDOG_PERIODS = 5  # more than a busy machine misses now and then, less than a robot takes to fall over
+LAST_TRIES = 5  # to switch torque off before the port closes
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,9 @@ class ServoDriver:
     A servo holds its last goal until it is told otherwise, also when this program has ended. Torque stays as it was
     found until the first order; servos that were switched on before are not switched off by ``connect``.
 
+    If no order comes for ``WATCHDOG_PERIODS`` control periods, whatever gives them hangs, and torque is switched off.
+    That needs a process that lives: a killed one leaves the servos at their last goals.
+
     The servos must be in position mode, and a joint's range must lie within one turn of the servo. Nobody else may
     have the port open: rustypot locks it.
 
@@ -133,8 +139,12 @@ class ServoDriver:
         self._goals: _Goals | None = None
         self._closing = False
         self._was_on: tuple[bool, ...] = ()
+        self._tried: _Goals | None = None
         self._reading: Reading | None = None
         self._write_failure = ""
+        self._patience_s = math.inf
+        self._ordered = 0.0
+        self._abandoned = ""
 
     def connect(self, joint_names: tuple[str, ...]) -> None:
         """Open the port, find every servo, start the IMU and the readings. Writes nothing to a servo.
@@ -159,12 +169,35 @@ class ServoDriver:
             self.close()
             raise
         self._closing = False
-        self._goals = None
+        self._goals = self._tried = None
         self._reading = None
         self._was_on = (False,) * len(self._names)
-        self._write_failure = ""
+        self._write_failure = self._abandoned = ""
+        self._patience_s = math.inf
         self._thread = threading.Thread(target=self._run, name="servo bus", daemon=True)
         self._thread.start()
+
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        """Make sure that every target lies within its servo's turn, and that a program that hangs is noticed.
+
+        Args:
+            lower, upper: Lowest and highest target of each joint [rad]. Shape (J,).
+            period_s: An order comes so often [s].
+
+        Raises:
+            DriverError: A joint's targets go beyond its servo's turn; the message names all such joints.
+        """
+        out = [_out_of_turn(self._steps(np.asarray(end, float))) for end in (lower, upper)]
+        beyond = []
+        for k in map(int, np.flatnonzero(out[0] | out[1])):
+            turn = sorted(self._sign[k] * (step * STEP_RAD - math.pi - self._zero[k]) for step in (0, STEPS - 1))
+            beyond.append(
+                f"{self._names[k]} goes from {lower[k]:.2f} to {upper[k]:.2f} rad, "
+                f"its servo {self._ids[k]} from {turn[0]:.2f} to {turn[1]:.2f}"
+            )
+        if beyond:
+            raise DriverError(f"joints turn further than their servos, as these are mounted: {'; '.join(beyond)}")
+        self._patience_s = WATCHDOG_PERIODS * period_s
 
     def read(self) -> Reading | None:
         """The newest sample, without waiting; its time is that of its older half, servos or IMU."""
@@ -174,21 +207,25 @@ class ServoDriver:
         """Hand an order to the thread that owns the port, without waiting. An order replaces one that waits.
 
         Raises:
-            DriverError: There is no connection, a target is not finite or outside the servo's turn, or the order before
-                this one could not be written; this one is tried all the same then.
+            DriverError: There is no connection; a target is not finite or outside the servo's turn; no order came for
+                so long that torque was switched off, and this one would switch it on: first comes one that lets go; or
+                the order before this one could not be written; this one is tried all the same then.
         """
         if self._thread is None:
             raise DriverError(f"{self._config.port}: not connected, so the order cannot be given")
         goals = self._translate(order)
         with self._changed:
-            self._goals = goals
+            if self._abandoned and any(goals.on):
+                raise DriverError(f"{self._config.port}: {self._abandoned}")
+            self._goals, self._ordered, self._abandoned = goals, time.monotonic(), ""
             self._changed.notify()
             failure, self._write_failure = self._write_failure, ""
         if failure:
             raise DriverError(f"{self._config.port}: the last order could not be written: {failure}")
 
     def close(self) -> None:
-        """Let go of the port and the IMU. An order that waits is still written; none is given."""
+        """Let go of the port and the IMU. An order that waits is still written, and one to let go that failed is tried
+        again; none is given."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -254,14 +291,18 @@ class ServoDriver:
         if target.shape != shape or kp.shape != shape:
             raise DriverError(f"order: target has shape {target.shape} and kp {kp.shape}, expected {shape}")
         on = kp > 0
-        angle = np.where(on, self._sign * target + self._zero, 0.0)
-        steps = np.round((angle + math.pi) / STEP_RAD)
-        for k in map(int, np.flatnonzero(~((steps >= 0) & (steps < STEPS)) | np.isnan(kp))):
+        steps = np.where(on, self._steps(target), 0.0)
+        for k in map(int, np.flatnonzero(_out_of_turn(steps) | np.isnan(kp))):
             raise DriverError(
                 f"order: target {target[k]} rad with kp {kp[k]} for {self._who(k)}: its turn ends at step 0 and "
                 f"{STEPS - 1}, this is step {steps[k]:g}"
             )
         return _Goals(tuple(bool(x) for x in on), tuple(int(x) for x in steps))
+
+    def _steps(self, angles: np.ndarray) -> np.ndarray:
+        """Goals for joint angles [rad]; not a number where they are none. Shape (J,)."""
+        steps = np.round((self._sign * angles + self._zero + math.pi) / STEP_RAD)
+        return np.where(steps == STEPS, STEPS - 1, steps)  # half a turn from the middle is at either end of it
 
     def _run(self) -> None:
         period = 1 / self._config.rate_hz
@@ -271,18 +312,38 @@ class ServoDriver:
                 self._changed.wait_for(
                     lambda: self._goals is not None or self._closing, timeout=max(0.0, due - time.monotonic())
                 )
-                goals, self._goals = self._goals, None
+                goals, self._goals = self._goals or self._let_go_alone(), None
                 closing = self._closing
             if goals is not None:
                 self._write(goals)
             if closing:
+                self._insist()
                 return
             if time.monotonic() >= due:
                 self._sample()
                 due = max(due + period, time.monotonic())
 
+    def _let_go_alone(self) -> _Goals | None:
+        """No torque, if joints are on and nobody has said anything for long; again and again until somebody does."""
+        silent = time.monotonic() - self._ordered
+        if any(self._was_on) and silent > self._patience_s:
+            self._abandoned = (
+                f"no order came for {1e3 * silent:.0f} ms, at most {1e3 * self._patience_s:.0f} ms: torque is off"
+            )
+        return _Goals((False,) * len(self._names), (0,) * len(self._names)) if self._abandoned else None
+
+    def _insist(self) -> None:
+        """Write an order to let go once more if it failed: after the last one nobody asks what became of it."""
+        for _ in range(LAST_TRIES):
+            if not self._write_failure or self._tried is None or any(self._tried.on):
+                return
+            self._write(self._tried)
+        if self._write_failure:
+            say(f"{self._config.port}: torque could not be switched off: {self._write_failure}")
+
     def _write(self, goals: _Goals) -> None:
         """Nobody answers to these packets, so everything is written anew with each order: a lost one does not last."""
+        self._tried = goals
         try:
             if any(now and not before for now, before in zip(goals.on, self._was_on, strict=True)):
                 # Before the torque: a servo that comes on goes to the goal that it has, which may be an old one.
@@ -291,6 +352,8 @@ class ServoDriver:
             # And after it: some servos take the present angle for their goal when they come on.
             self._write_goals(goals)
             self._was_on = goals.on
+            with self._changed:
+                self._write_failure = ""
         except BaseException as error:  # a panic of the library is no Exception; torque must still go off after one
             with self._changed:
                 self._write_failure = str(error)
@@ -344,3 +407,8 @@ class ServoDriver:
 
     def _who(self, k: int) -> str:
         return f"servo {self._ids[k]} ({self._names[k]})"
+
+
+def _out_of_turn(steps: np.ndarray) -> np.ndarray:
+    """Which goals a servo cannot be given. Shape (J,)."""
+    return ~((steps >= 0) & (steps < STEPS))

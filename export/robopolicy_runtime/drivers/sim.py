@@ -66,6 +66,9 @@ class SimDriver:
         link.setblocking(False)
         self._socket = link
 
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        pass  # it bears any angle, and has a watchdog of its own
+
     def read(self) -> Reading | None:
         if self._socket is None:
             return self._reading

@@ -5,7 +5,8 @@ MJCF, the joints, and where the IMU sits. Of a show it takes the joints that no 
 policy file does not have them, another one is named. As robots do, it lets the joints give way by itself when orders
 stop coming. Until it is driven it hangs on a crane in its home pose; some seconds after that the crane lets go.
 
-Faults are asked for by datagrams of JSON, ``{"fault": "nan", "seconds": 0.5}``, see ``FAULTS``.
+Faults are asked for by datagrams of JSON, ``{"fault": "nan", "seconds": 0.5}``, see ``FAULTS``; they are answered
+with ``{}``, or with ``{"refused": why}``.
 """
 
 import argparse
@@ -168,7 +169,10 @@ class SimRobot:
             except (BlockingIOError, ConnectionError):
                 return
             if data.startswith(b"{"):
-                self._talk(json.loads(data), peer, now)
+                try:
+                    self._talk(json.loads(data), peer, now)
+                except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                    self._send(json.dumps({"refused": f"{data[:60]!r}: {error}"}).encode(), peer)
             elif not self._has("freeze", now) and not self._lost(now):
                 self._obey(data, peer, now)
 
@@ -184,14 +188,18 @@ class SimRobot:
 
     def _talk(self, told: dict[str, Any], peer: Any, now: float) -> None:
         if "hello" in told:
-            if self._session not in (None, told["hello"]) and now - self._heard < LEASE_S:
+            session = int(told["hello"])
+            if self._session not in (None, session) and now - self._heard < LEASE_S:
                 answer = {"refused": f"another runtime drives this robot (session {self._session % 10000:04d})"}
             else:
-                self._session, self._peer, self._heard = told["hello"], peer, now
+                self._session, self._peer, self._heard = session, peer, now
                 answer = {"robot": self.contract.robot, "joints": list(self.contract.joint_names)}
             self._send(json.dumps(answer).encode(), peer)
         elif "fault" in told:
-            self._faults[told["fault"]] = now + told.get("seconds", np.inf)
+            if told["fault"] not in FAULTS:
+                raise ValueError(f"no fault {told['fault']!r}; there are: {', '.join(FAULTS)}")
+            self._faults[told["fault"]] = now + float(told.get("seconds", np.inf))
+            self._send(b"{}", peer)
         elif "reset" in told:
             self._faults.clear()
             self.reset()

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from robopolicy_runtime.drivers.unitree_messages import (
 )
 
 ENABLED = 1  # a motor's mode: it follows kp, kd and torque
+UNHEARD = 0x40000000  # of the G1's motor faults: it hears no orders, which is so as long as nobody drives it
+QUIET_S = 0.5  # a robot that is told nothing for so long may let go of its motors
 PITCH_ROLL = 0  # the G1's ankles and waist are told in joint angles, not in those of their two motors
 
 
@@ -56,6 +58,10 @@ MODELS = {
 
 class UnitreeDriver:
     """Drives a Go2 or a G1. Its own motion service must be off, or it fights for the motors and is refused.
+
+    Its readings have a fault once somebody else gave orders or a second robot was heard, until it is closed; while one
+    of the G1's motors reports a fault; and while a motor that was enabled under our orders is so no longer.
+    Temperatures and counts of lost packets (Go2) are not judged: which are too much is not documented.
 
     Attributes:
         refused: States that were not used, because of their length, encoding, checksum or orientation.
@@ -101,6 +107,8 @@ class UnitreeDriver:
         self._tick = 0
         self._mode_machine = 0
         self._last_refusal = ""
+        self._ordered = -np.inf
+        self._was_enabled = np.zeros(0, bool)
 
     def connect(self, joint_names: tuple[str, ...]) -> None:
         """Find the robot and make sure that it is the right one and nobody else drives it; sends nothing.
@@ -116,6 +124,7 @@ class UnitreeDriver:
             raise DriverError(f"this driver is connected to the {self._robot} already: close it first")
         self._forget()
         self._motors = self._motor_of_each(joint_names)
+        self._was_enabled = np.zeros(len(joint_names), bool)
         interface, peer, domain = self._where
         self._link = Link(self._model.command, self._model.state, interface, peer, domain, self._receive)
         try:
@@ -137,14 +146,11 @@ class UnitreeDriver:
     def _listen(self, link: Link) -> None:
         start = time.monotonic()
         while True:
-            if other := link.other_driver():
-                raise DriverError(
-                    f"somebody else drives the {self._robot}: {other} on {COMMAND_TOPIC}; stop that first"
-                )
-            if link.robots() > 1:
-                raise DriverError(
-                    f"{link.robots()} robots send states on {STATE_TOPIC}; an order would reach all of them"
-                )
+            if link.other_runtime():
+                what = f"another robopolicy runtime is connected on {COMMAND_TOPIC}"
+                raise DriverError(f"somebody else drives the {self._robot}: {what}; stop that first")
+            if other := link.intruder():
+                raise DriverError(f"{other}; stop that first")
             waited = time.monotonic() - start
             if self._latest is not None and waited >= self._listen_s:
                 return
@@ -189,11 +195,34 @@ class UnitreeDriver:
                 gravity=gravity,
                 joint_pos=motors["q"][self._motors].astype(float),
                 joint_vel=motors["dq"][self._motors].astype(float),
+                fault=self._motor_fault(motors[self._motors], now),
             )
+
+    def _motor_fault(self, motors: np.ndarray, now: float) -> str:
+        """What the motors, in contract order, have against being driven, of the first that has; else empty."""
+        enabled = motors["mode"] == ENABLED
+        left = self._was_enabled & ~enabled
+        driven = now - self._ordered < QUIET_S
+        self._was_enabled = (self._was_enabled | enabled) & driven
+        faults = motors["motorstate"] & ~np.uint32(UNHEARD) if "motorstate" in (motors.dtype.names or ()) else 0 * left
+        for i in map(int, np.flatnonzero(faults)):
+            return f"the motor of {self._joint(i)!r} reports fault 0x{int(faults[i]):x}"
+        for i in map(int, np.flatnonzero(left & driven)):
+            return f"the motor of {self._joint(i)!r} was enabled and is in mode {int(motors['mode'][i])} now"
+        return ""
+
+    def _joint(self, i: int) -> str:
+        return self._model.motors[self._motors[i]]
+
+    def expect(self, lower: np.ndarray, upper: np.ndarray, period_s: float) -> None:
+        """Nothing to prepare: any angle can be ordered, and what becomes of late orders is the robot's own affair."""
 
     def read(self) -> Reading | None:
         """The newest sample, without waiting; the same as before if there is no newer one, None before the first."""
-        return self._latest
+        latest, link = self._latest, self._link
+        if latest is not None and link is not None and (other := link.intruder()):
+            return replace(latest, fault=other)
+        return latest
 
     def send(self, order: Order) -> None:
         """Give an order, without waiting.
@@ -215,6 +244,7 @@ class UnitreeDriver:
         for field, name in (("q", "target"), ("kp", "kp"), ("kd", "kd")):
             motors[field][self._motors] = self._checked(name, getattr(order, name))
         self._link.send(self._model.command.encode(record))
+        self._ordered = time.monotonic()
 
     def _checked(self, name: str, values: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
@@ -223,8 +253,8 @@ class UnitreeDriver:
             raise DriverError(f"order.{name} has shape {numbers.shape}, expected {self._motors.shape}")
         if not np.isfinite(numbers).all():
             i = int(np.flatnonzero(~np.isfinite(numbers))[0])
-            joint = self._model.motors[self._motors[i]]
-            raise DriverError(f"order.{name}[{i}] (joint {joint!r}) is not a finite float32: {np.asarray(values)[i]}")
+            where = f"order.{name}[{i}] (joint {self._joint(i)!r})"
+            raise DriverError(f"{where} is not a finite float32: {np.asarray(values)[i]}")
         return numbers
 
     def close(self) -> None:

@@ -59,7 +59,8 @@ class Link:
         self._mark = Policy.Userdata(MARK)
         self._frame = command.dds_type()
         self._on_state = on_state
-        self._senders: set[int] = set()
+        self._senders: list[int] = []  # in the order in which they were first heard
+        self._foreign_orders = False
         self._domain: Any = None
         self._participant: Any = None
         self._endpoints: Any = None
@@ -76,7 +77,8 @@ class Link:
             commands = Topic(self._participant, COMMAND_TOPIC, self._frame)
             states = Topic(self._participant, STATE_TOPIC, state.dds_type())
             self._endpoints = BuiltinDataReader(self._participant, BuiltinTopicDcpsPublication)
-            self._orders = DataReader(self._participant, commands, Qos(*newest, Policy.IgnoreLocal.Participant))
+            others = Qos(*newest, Policy.IgnoreLocal.Participant)
+            self._orders = DataReader(self._participant, commands, others, Listener(on_data_available=self._note))
             self._writer = DataWriter(self._participant, commands, Qos(*order, self._mark))
             self._states = DataReader(self._participant, states, Qos(*newest), Listener(on_data_available=self._take))
         except DDSException as error:
@@ -89,12 +91,26 @@ class Link:
     def _take(self, reader: Any) -> None:
         for sample in reader.take(DEPTH):
             if sample.sample_info.valid_data:
-                self._senders.add(sample.sample_info.publication_handle)
-                self._on_state(sample.payload)
+                sender = sample.sample_info.publication_handle
+                if sender not in self._senders:
+                    self._senders.append(sender)
+                if sender == self._senders[0]:  # that is the robot
+                    self._on_state(sample.payload)
 
-    def robots(self) -> int:
-        """How many senders of states were heard."""
-        return len(self._senders)
+    def _note(self, reader: Any) -> None:
+        if any(sample.sample_info.valid_data for sample in reader.take(DEPTH)):
+            self._foreign_orders = True
+
+    def intruder(self) -> str:
+        """Who was heard on the topics besides this program and one robot, in words, since the link is there; empty if
+        nobody was. Costs nothing: listeners have noted it.
+        """
+        if self._foreign_orders:
+            who = "another program, or its own motion service, sends orders"
+            return f"somebody else drives the robot: {who} on {COMMAND_TOPIC}"
+        if len(self._senders) > 1:
+            return f"{len(self._senders)} robots send states on {STATE_TOPIC}; an order would reach all of them"
+        return ""
 
     def send(self, payload: bytes) -> None:
         """Give an encoded order, without waiting.
@@ -109,19 +125,16 @@ class Link:
         except self._error as error:
             raise DriverError(f"the order could not be written to {COMMAND_TOPIC}: {error}") from None
 
-    def other_driver(self) -> str | None:
-        """Who else drives the robot, in words, as far as was seen since the last call.
+    def other_runtime(self) -> bool:
+        """Whether another robopolicy runtime is connected, though it may not have given an order yet.
 
-        Whoever sends orders drives it, and so does another robopolicy runtime that has not sent any yet. A foreign
-        writer that is silent does not: robots keep one of their own while their motion service is off.
+        A foreign writer that is silent is none: robots keep one of their own while their motion service is off.
         """
-        if any(sample.sample_info.valid_data for sample in self._orders.take(DEPTH)):
-            return "another program, or the robot's own motion service, sends orders"
         ours = self._participant.guid
-        for endpoint in self._publications():
-            if endpoint.topic_name == COMMAND_TOPIC and endpoint.participant_key != ours and self._mark in endpoint.qos:
-                return "another robopolicy runtime is connected"
-        return None
+        return any(
+            e.topic_name == COMMAND_TOPIC and e.participant_key != ours and self._mark in e.qos
+            for e in self._publications()
+        )
 
     def state_types(self) -> list[str]:
         """The types of the states that somebody offers, as in ``unitree_go::msg::dds_::LowState_``."""

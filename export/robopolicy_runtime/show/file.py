@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robopolicy_runtime.contract import Contract
+from robopolicy_runtime.devices import BUTTONS, KEPT_KEYS, is_key
 from robopolicy_runtime.errors import ContractError
 from robopolicy_runtime.machine import REQUESTS
 from robopolicy_runtime.show.clip import Clip, read_clip
@@ -105,8 +106,6 @@ def _show(path: Path, table: Table) -> ShowFile:
     if background is not None:
         _check_background(clips[background], parts)
     requests = _requests(tuple(parts), tuple(clips))
-    buttons = table.table("buttons")
-    keys = table.table("keys")
     show = ShowFile(
         path,
         parts,
@@ -118,8 +117,8 @@ def _show(path: Path, table: Table) -> ShowFile:
         free,
         limits,
         _sticks(table.table("sticks"), movable),
-        {_whole(buttons, name): buttons.text(name, among=requests) for name in buttons.names},
-        {name: keys.text(name, among=requests) for name in keys.names},
+        _buttons(table.table("buttons"), requests),
+        _keys(table.table("keys"), requests),
     )
     table.value("background")
     table.done()
@@ -164,6 +163,22 @@ def _sticks(table: Table, movable: frozenset[str]) -> dict[int, tuple[tuple[str,
         found[axis] = (*found.get(axis, ()), (name, -1 if one.flag("invert", False) else 1))
         one.done()
     return found
+
+
+def _buttons(table: Table, requests: tuple[str, ...]) -> dict[int, str]:
+    found = {_whole(table, name): table.text(name, among=requests) for name in table.names}
+    if "stop" not in (BUTTONS | found).values():
+        table.refuse("no button means stop any more; give it another one")
+    return found
+
+
+def _keys(table: Table, requests: tuple[str, ...]) -> dict[str, str]:
+    for key in table.names:
+        if key in KEPT_KEYS:
+            table.refuse(f"{key!r} is {KEPT_KEYS[key]}, whatever is played")
+        if not is_key(key):
+            table.refuse(f"{key!r} is not one key")
+    return {key: table.text(key, among=requests) for key in table.names}
 
 
 def _check_background(clip: Clip, parts: Mapping[str, Part]) -> None:

@@ -35,8 +35,8 @@ class Part:
 
     @property
     def velocities(self) -> tuple[str, ...]:
-        """The channels that move the robot over the ground: the first three of a policy that follows a velocity."""
-        return self.channels[:3] if self.policy.contract.score.kind == "velocity" else ()
+        """See ``Contract.velocities``."""
+        return self.policy.contract.velocities
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ __all__ = [
 
 
 def check(clip: Clip, model: "RobotModel") -> list[Defect]:
-    """Look for every defect. An empty list is a clean clip.
+    """Look for every defect. A clip is clean if nothing is found but notes (:attr:`Defect.note`).
 
     Args:
         clip: The clip; its joints are matched to the robot's by name.

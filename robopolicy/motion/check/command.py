@@ -51,7 +51,8 @@ def check_clips(files: "Sequence[str | Path]", robot: str, fix: str | Path | Non
             target = output if output.suffix == ".npz" else output / f"{path.stem}.npz"
             result["fix"] = _fix(clip, model, target)
             lines += [f"{path}: changed: {change}" for change in result["fix"]["changes"]]
-            lines += [f"{path}: not repaired: {text}" for text in result["fix"]["told"]]
+            left = len(result["fix"]["defects"])
+            lines += [f"{path}: not repaired: {text}" for text in result["fix"]["told"][:left]]
             wrote = result["fix"]["output"]
             done = f"wrote {wrote}" if wrote else f"{path}: nothing could be repaired"
             lines.append(f"{done}: {result['fix']['verdict']}")
@@ -69,12 +70,15 @@ def check_clips(files: "Sequence[str | Path]", robot: str, fix: str | Path | Non
     return 0 if all(clean) else 1
 
 
-def _judge(defects: list[Defect], fixed: bool = False) -> dict[str, Any]:
+def _judge(found: list[Defect], fixed: bool = False) -> dict[str, Any]:
+    defects, notes = [d for d in found if not d.note], [d for d in found if d.note]
+    many = f"{len(defects)} defects" if defects else "clean"
     return {
         "clean": not defects,
-        "verdict": f"{len(defects)} defects: {verdict(defects, fixed)}" if defects else "clean: usable for training",
+        "verdict": f"{many}: {verdict(found, fixed)}",
         "defects": [{"kind": d.kind, "frames": list(d.frames), "detail": d.detail} for d in defects],
-        "told": [str(d) for d in defects],
+        "notes": [{"kind": d.kind, "frames": list(d.frames), "detail": d.detail} for d in notes],
+        "told": [*map(str, defects), *(d.told for d in notes)],
     }
 
 

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NOTES = {"slow strides": "right if it is meant to be slow; else its rate is too low"}
+"""Kinds that may be as they should, with what to ask: no defects, but something to look at."""
+
 
 @dataclass(frozen=True)
 class Defect:
-    """One kind of thing wrong with a clip.
+    """One kind of thing wrong with a clip, or worth a look.
 
     Attributes:
         kind: Short name of it.
@@ -18,6 +21,16 @@ class Defect:
     kind: str
     frames: tuple[int, ...]
     detail: str
+
+    @property
+    def note(self) -> bool:
+        """The clip is fit for training all the same."""
+        return self.kind in NOTES
+
+    @property
+    def told(self) -> str:
+        """For people, with how grave it is before it."""
+        return f"{'note' if self.note else 'warning'}: {self}"
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.detail} [{len(self.frames)} frames: {spans(self.frames)}]"

@@ -5,9 +5,10 @@ import numpy as np
 from robopolicy.motion.check.defect import Defect, defects, runs
 from robopolicy.motion.check.trace import Trace
 from robopolicy.motion.clip import Clip
+from robopolicy.motion.feet import FLIGHT_HEIGHT, ground_height
 
 CONTACT_HEIGHT = 0.005
-"""A foot whose lowest point is below this is on the ground [m]."""
+"""A foot whose lowest point is below this is on the ground [m]; feet that stand higher float."""
 SLIDE = 0.08
 """Speed over ground allowed to a foot in contact, for a frame [m/s]."""
 MEAN_SLIDE = 0.02
@@ -16,15 +17,13 @@ PENETRATION = 0.01
 """Depth allowed to a foot in the ground [m]."""
 FLIGHT = 0.3
 """Time during which all feet may be off the ground [s]."""
-FLIGHT_HEIGHT = 0.02
-"""A foot whose lowest point is above this is off the ground [m]."""
 
 
 def sliding(clip: Clip, trace: Trace) -> list[Defect]:
     """Feet that move over the ground while they are on it."""
-    found = []
+    found, ground = [], hover(clip, trace)
     for foot, name in enumerate(trace.foot_names):
-        down = trace.heights[:, foot] < CONTACT_HEIGHT
+        down = trace.heights[:, foot] < ground + CONTACT_HEIGHT
         slide = contact_speed(down, trace.places[:, foot], clip.fps)
         mean = slide.sum() / max(int((down[:-1] & down[1:]).sum()), 1)
         allowed = SLIDE if mean <= MEAN_SLIDE else MEAN_SLIDE
@@ -60,8 +59,18 @@ def penetration(clip: Clip, trace: Trace) -> list[Defect]:
     return found
 
 
+def hover(clip: Clip, trace: Trace) -> float:
+    """How high over the ground the feet of the whole clip stand [m]; 0 if they touch it."""
+    height = ground_height(trace.heights, trace.places, clip.fps)
+    return height if height >= CONTACT_HEIGHT else 0.0
+
+
 def floating(clip: Clip, trace: Trace) -> list[Defect]:
-    """Spells with every foot in the air for longer than a jump."""
+    """A clip that stands over the ground throughout, or spells with every foot in the air for longer than a jump."""
+    height = hover(clip, trace)
+    if height:
+        detail = f"its feet stand {1000 * height:.0f} mm over the ground throughout"
+        return defects("floating", np.ones(len(clip), bool), detail)
     long = np.zeros(len(clip), bool)
     for start, end in runs(trace.heights.min(axis=1) > FLIGHT_HEIGHT):
         if (end - start) / clip.fps > FLIGHT:

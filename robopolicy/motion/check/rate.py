@@ -10,7 +10,9 @@ Three witnesses, each silent where it knows nothing:
   animals of all sizes the stride frequency times ``sqrt(l / g)`` is about 0.2 to 0.45, and grows with a small power
   of the Froude number ``v^2 / (g l)`` (Alexander and Jayes, A dynamic similarity hypothesis for the gaits of
   quadrupedal mammals, Journal of Zoology 201, 1983: relative stride 2.4 Fr^0.34, so frequency 0.42 Fr^0.16).
-  Only a rhythm far outside speaks, and for slowness only if the swings are slow too: a person may step seldom.
+  Only a rhythm far outside speaks, and for slowness only if the swings are slow too: a person may step seldom. That it
+  is slow is a note, unless there is another witness or the frames repeat regularly: at its own pace the stride of a
+  large walker is slow on the legs of a small robot.
 """
 
 from typing import TYPE_CHECKING
@@ -18,11 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robopolicy.motion.check.defect import Defect, runs
-from robopolicy.motion.check.feet import FLIGHT_HEIGHT
+from robopolicy.motion.check.duplicates import duplicated
 from robopolicy.motion.check.steps import true_velocities
 from robopolicy.motion.check.trace import Trace, follow
 from robopolicy.motion.check.velocity import GROUPS
 from robopolicy.motion.clip import Clip
+from robopolicy.motion.feet import FLIGHT_HEIGHT
 from robopolicy.motion.pose import heading, rotate2
 
 if TYPE_CHECKING:
@@ -51,18 +54,24 @@ FEWEST_STRIDES = 4
 
 
 def wrong_rate(clip: Clip, trace: Trace, model: "RobotModel") -> list[Defect]:
-    """The rate's contradictions, with the evidence."""
-    evidence = [found for found in (_velocities(clip), _fall(clip, trace), _strides(clip, trace, model)) if found]
+    """The rate's contradictions, with the evidence; or a note that its strides are slow."""
+    evidence = [found for found in (_velocities(clip), _fall(clip, trace)) if found]
+    strides, slow = _strides(clip, trace, model)
+    period = duplicated(clip)[1] if slow else 0
+    every = tuple(range(len(clip)))
+    if slow and not evidence and not period:
+        return [Defect("slow strides", every, strides)]
+    evidence += [strides] if strides else []
+    evidence += [f"every {period}. frame repeats the one before"] if period else []
     if not evidence:
         return []
-    detail = f"labelled {clip.fps:.4g} frames per second, but {', and '.join(evidence)}"
-    return [Defect("wrong rate", tuple(range(len(clip))), detail)]
+    return [Defect("wrong rate", every, f"labelled {clip.fps:.4g} frames per second, but {', and '.join(evidence)}")]
 
 
 def rhythm_contradicts(clip: Clip, model: "RobotModel") -> bool:
     """Whether a fall or the strides, which know nothing of the stored velocities, speak against the rate."""
     trace = follow(clip, model)
-    return bool(_fall(clip, trace) or _strides(clip, trace, model))
+    return bool(_fall(clip, trace) or _strides(clip, trace, model)[0])
 
 
 def velocity_factor(clip: Clip) -> float | None:
@@ -111,10 +120,11 @@ def _fall(clip: Clip, trace: Trace) -> str:
     )
 
 
-def _strides(clip: Clip, trace: Trace, model: "RobotModel") -> str:
+def _strides(clip: Clip, trace: Trace, model: "RobotModel") -> tuple[str, bool]:
+    """What is odd about the strides, empty if nothing, and whether it is that they are slow."""
     found = stride(clip, trace)
     if found is None:
-        return ""
+        return "", False
     period, swing, carried = found
     length = float(model.home_qpos[2])
     unit = np.sqrt(length / GRAVITY)
@@ -127,11 +137,11 @@ def _strides(clip: Clip, trace: Trace, model: "RobotModel") -> str:
     frequency = unit / period
     slow = frequency < low and swing > SLOW_SWING * unit and (legs <= 2 or carried < CARRYING)
     if not slow and frequency < high:
-        return ""
+        return "", False
     return (
         f"a stride takes {period:.3g} s on legs of {length:.2g} m at {speed:.2g} m/s (Froude number {froude:.2g}): "
         f"{frequency:.2g} sqrt(g / l) per second, legs swing at {low:.2g} to {high:.2g}"
-    )
+    ), slow
 
 
 def stride(clip: Clip, trace: Trace) -> tuple[float, float, float] | None:

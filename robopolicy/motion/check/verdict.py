@@ -1,6 +1,6 @@
 """What a clip's defects mean for training, and what to do about them."""
 
-from robopolicy.motion.check.defect import Defect
+from robopolicy.motion.check.defect import NOTES, Defect
 
 MEANING = {
     "too short": "there is nothing to learn from",
@@ -49,8 +49,10 @@ def verdict(defects: list[Defect], fixed: bool = False) -> str:
         defects: From :func:`robopolicy.motion.check.check`.
         fixed: The clip has been through :func:`robopolicy.motion.fix.fix` already.
     """
+    notes = "; ".join(f"{d.kind}: {NOTES[d.kind]}" for d in defects if d.note)
+    defects = [defect for defect in defects if not defect.note]
     if not defects:
-        return "usable for training"
+        return "usable for training" + (f" ({notes})" if notes else "")
     kinds = list(dict.fromkeys(defect.kind for defect in defects))
     meaning = "; ".join(f"{kind}: {MEANING[kind]}" for kind in kinds)
     leap = {frame + offset for d in defects if d.kind in LEAPS for frame in d.frames for offset in (-1, 0, 1)}

@@ -138,7 +138,7 @@ def to_clip(path: Path, recording: Recording, model: "RobotModel", options: Opti
     angles = scale * recording.angles[:, order]
     quat = unit(path, recording.quat)
     given = "" if recording.order == SETTLED else options.quat
-    columns = ORDERS[given or _order(path, recording, quat, angles, model)]
+    columns = ORDERS[given or quaternion_order(path, recording, quat, angles, model)]
     qpos = np.concatenate([recording.position, quat[:, columns], angles], axis=1)
     loop, qpos = _loop(path, qpos) if recording.loop else (False, qpos)
     cycle = estimate_cycle(qpos) if loop else None
@@ -207,8 +207,21 @@ def robot_joints(path: Path, count: int, model: "RobotModel", layout: str) -> tu
     return tuple(model.joint_names)
 
 
-def _order(path: Path, recording: Recording, quat: np.ndarray, angles: np.ndarray, model: "RobotModel") -> str:
-    """The order of the quaternions: the documented one, if the motion does not speak against it; else the motion's."""
+def quaternion_order(
+    path: Path, recording: Recording, quat: np.ndarray, angles: np.ndarray, model: "RobotModel"
+) -> str:
+    """The order of the quaternions: the documented one, if the motion does not speak against it; else the motion's.
+
+    Args:
+        path: The file, for messages.
+        recording: What it says.
+        quat: Its quaternions at norm 1. Shape (K, 4).
+        angles: Its joint angles in contract order [rad]. Shape (K, J).
+        model: The robot.
+
+    Raises:
+        UserError: The motion contradicts the documented order, or there is none and nothing tells.
+    """
     if recording.order == SETTLED:
         return "wxyz"
     found, reason = tell_order(recording.position, quat, angles, recording.fps, model)

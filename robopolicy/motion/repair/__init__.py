@@ -32,8 +32,8 @@ class Repair:
 
 
 def kinds(clip: Clip, model: "RobotModel") -> set[str]:
-    """Kinds of defect that a clip has."""
-    return {defect.kind for defect in check(clip, model)}
+    """Kinds of defect that a clip has; notes are none."""
+    return {defect.kind for defect in check(clip, model) if not defect.note}
 
 
 def without(clip: Clip, extra: np.ndarray) -> Clip:

@@ -9,8 +9,7 @@ import numpy as np
 from robopolicy.motion.check import CONTACT_HEIGHT, Defect, check
 from robopolicy.motion.check.steps import true_velocities
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.feet import Feet
-from robopolicy.motion.ground import ground_height
+from robopolicy.motion.feet import Feet, ground_height
 from robopolicy.motion.repair import Repair, kinds, told
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def _shift(repair: Repair, model: "RobotModel", found: set[str]) -> set[str]:
     qpos[:, 2] -= height
     shifted = dataclasses.replace(clip, qpos=qpos)
     before, after = check(clip, model), check(dataclasses.replace(shifted, qvel=true_velocities(shifted)), model)
-    left = {defect.kind for defect in after}
+    left = {defect.kind for defect in after if not defect.note}
     if _off_ground(after) >= _off_ground(before) or not left <= found | {"foot sliding"}:
         return found
     repair.clip = shifted
