@@ -82,6 +82,7 @@ def begin_run(
             "settings": to_values(task),
             "options": options,
             "clips": clip_hashes,
+            "clips_hashed": "whole",  # earlier runs do not say it, and have hashes of the part that was learned from
             "start": start,
             "source_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
             "versions": versions(),

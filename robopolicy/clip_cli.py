@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from robopolicy.motion.cut import Piece
     from robopolicy.motion.importing.recording import Options
 
 GAIT_FLAGS = (
@@ -38,10 +39,21 @@ def add_actions(actions: Any) -> None:
     reading.add_argument("--output", type=Path, required=True, help="file to write")
     _add_reading_flags(reading)
     reading.add_argument(
+        "--mapping",
+        type=Path,
+        metavar="FILE",
+        help="names of joints and bodies, where retargeting finds none; in place of the robot's own retarget.toml",
+    )
+    reading.add_argument(
         "--lock-feet",
         action=argparse.BooleanOptionalAction,
         help="hold feet at rest while they stand; by default where they slide or sink in",
     )
+    _add_piece_flags(reading)
+    cutting = add("cut", _cut, "take a piece out of a clip, or call it a loop")
+    cutting.add_argument("file", type=Path)
+    _add_piece_flags(cutting)
+    cutting.add_argument("--output", type=Path, required=True, help="file to write")
     retarget = add("retarget", _retarget, "carry a robot's motion over to another robot")
     retarget.add_argument("file", type=Path)
     retarget.add_argument("--from", dest="source", required=True, help="robot whose motion the file is")
@@ -73,20 +85,50 @@ def _add_reading_flags(action: argparse.ArgumentParser) -> None:
     action.add_argument("--layout", default="", help="the file's layout; by default recognised by its content")
     action.add_argument("--fps", type=float, metavar="F", help="frames per second, where the file does not say")
     action.add_argument("--quat", default="", help="order of its quaternions: wxyz or xyzw")
-    action.add_argument("--units", default="", help="of its joint angles: rad or deg")
+    action.add_argument(
+        "--units", default="", help="of its joint angles: rad or deg; of a BVH's lengths: m, cm, mm or cmu"
+    )
+    action.add_argument("--up", default="", help="the axis that is up, in a BVH or DeepMimic's: x, y or z")
+
+
+def _add_piece_flags(action: argparse.ArgumentParser) -> None:
+    """Which piece of a motion is wanted; :func:`_piece` reads it."""
+    action.add_argument("--from", dest="start", type=float, metavar="S", help="begin at this time of the file [s]")
+    action.add_argument(
+        "--to", dest="end", type=float, metavar="S", help="end there [s]; of a loop, when it is back at its beginning"
+    )
+    kind = action.add_mutually_exclusive_group()
+    kind.add_argument("--loop", action="store_true", default=None, help="the piece is a loop; refused if it is none")
+    kind.add_argument("--open", action="store_false", dest="loop", help="it runs once, as any piece that is no --loop")
+
+
+def _piece(arguments: argparse.Namespace) -> "Piece":
+    from robopolicy.motion.cut import Piece
+
+    return Piece(arguments.start, arguments.end, arguments.loop)
 
 
 def _options(arguments: argparse.Namespace) -> "Options":
     from robopolicy.motion.importing.recording import Options
+    from robopolicy.motion.retarget.roles import Mapping
 
-    return Options(fps=arguments.fps, quat=arguments.quat, units=arguments.units)
+    file = getattr(arguments, "mapping", None)
+    mapping = None if file is None else Mapping.load(file)
+    return Options(arguments.fps, arguments.quat, arguments.units, arguments.up, mapping)
 
 
 def _import(arguments: argparse.Namespace) -> int:
     from robopolicy.motion.commands import import_clip
 
     a = arguments
-    import_clip(a.file, a.robot, a.output, a.layout, _options(a), a.lock_feet)
+    import_clip(a.file, a.robot, a.output, a.layout, _options(a), a.lock_feet, _piece(a))
+    return 0
+
+
+def _cut(arguments: argparse.Namespace) -> int:
+    from robopolicy.motion.cut import cut_file
+
+    cut_file(arguments.file, arguments.output, _piece(arguments))
     return 0
 
 

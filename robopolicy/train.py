@@ -25,7 +25,7 @@ from robopolicy.learn.ppo import PPO
 from robopolicy.learn.ranks import Ranks
 from robopolicy.learn.symmetry import Symmetry
 from robopolicy.learn.warm_start import warm_start
-from robopolicy.motion.reference import Reference, load_reference
+from robopolicy.motion.reference import MIRRORED, Reference, load_reference
 from robopolicy.progress import Progress, open_logs
 from robopolicy.robot import load_robot
 from robopolicy.sim.make import choose_device
@@ -102,8 +102,8 @@ class Trainer:
 
     @property
     def clip_hashes(self) -> dict[str, str]:
-        """Hash of the content of every clip, by its name."""
-        return {c.name: c.content_hash() for c in self.reference.clips} if self.reference else {}
+        """Hash of the content of every clip, whole, by its name."""
+        return self.reference.hashes if self.reference else {}
 
     def done(self) -> float:
         """How much of the run is over, 0 to 1, by the first bound that will be reached."""
@@ -240,7 +240,7 @@ def resume(folder: Path, options: Options) -> Path:
     trainer = Trainer(run.task, before)
     main = trainer.ranks.rank == 0
     if main:
-        _warn_of_other_clips(run.config.get("clips", {}), trainer.clip_hashes)
+        _warn_of_other_clips(_clips_before(run.config, trainer.clip_hashes), trainer.clip_hashes)
     trainer.restore(run)
     if trainer.done() >= 1.0:
         had = f"{run.sidecar['steps'] / 1e6:.2f} M steps, {run.sidecar['seconds']:.0f} s"
@@ -300,6 +300,15 @@ def distill(folder: Path, options: Options) -> Path:
     return out
 
 
+def _clips_before(config: dict[str, Any], now: dict[str, str]) -> dict[str, str]:
+    """Hashes of a run's clips by name. Those of an earlier version were of other numbers, which cannot be made again:
+    its clips are told apart by name alone."""
+    before = config.get("clips", {})
+    if "clips_hashed" in config:
+        return before
+    return {name: now.get(name, "") for name in (name.removesuffix(MIRRORED) for name in before)}
+
+
 def _warn_of_other_clips(before: dict[str, str], now: dict[str, str]) -> None:
     """Say which clips are not what they were, or new or gone: the discriminator then measures by other ones."""
     other = sorted(name for name in before.keys() | now.keys() if before and before.get(name) != now.get(name))
@@ -309,8 +318,9 @@ def _warn_of_other_clips(before: dict[str, str], now: dict[str, str]) -> None:
 
 def _warn_of_changes(before: dict[str, Any], clips: dict[str, str], start: dict[str, Any] | None) -> None:
     """Say what is not as it was for the run that is made again, whose config.json is ``before``."""
-    shared = before.get("clips", {}).keys() & clips.keys()  # others may be what was asked for this time
-    _warn_of_other_clips({name: before["clips"][name] for name in shared}, {name: clips[name] for name in shared})
+    known = _clips_before(before, clips)
+    shared = known.keys() & clips.keys()  # others may be what was asked for this time
+    _warn_of_other_clips({name: known[name] for name in shared}, {name: clips[name] for name in shared})
     was = before.get("start")
     if start and was and start != was:
         had = f"it had {was['steps']:,} steps then, {start['steps']:,} now"

@@ -17,6 +17,7 @@ import torch
 from robopolicy import checkpoint
 from robopolicy.cli import main
 from robopolicy.errors import UserError
+from robopolicy.motion.clip import load_clips
 from robopolicy.sim.make import choose_device
 
 HEAVY = {"torch", "mujoco", "numpy", "matplotlib", "onnx", "onnxruntime", "tyro", "stable_baselines3"}
@@ -267,6 +268,25 @@ def test_clips_that_have_changed_are_named(copy):
     (copy / "config.json").write_text(json.dumps(config))
     with pytest.warns(UserWarning, match="clips that are not as they were when the run began: walk"):
         assert main(["train", "--resume", str(copy), "--steps", "2304"]) == 0
+
+
+def test_a_change_anywhere_in_a_clip_is_noticed(tmp_path):
+    clip = load_clips("go2", "stand")[0]
+    clip.save(tmp_path / "mine.npz")
+    prior = ["--prior.clips", str(tmp_path / "mine.npz"), "--prior.warm-start", "0", "--prior.mirror"]
+    run = train(tmp_path / "run", *prior, steps=768)
+    config = json.loads((run / "config.json").read_text())
+    assert config["clips"] == {"mine": clip.content_hash()}
+    clip.qpos[-1, 8] += 0.01
+    clip.save(tmp_path / "mine.npz")
+    with pytest.warns(UserWarning, match="clips that are not as they were when the run began: mine$"):
+        assert main(["train", "--resume", str(run), "--steps", "1536"]) == 0
+    # A run of an earlier version has hashes of first halves, and of mirrored clips: it goes on in peace.
+    del config["clips_hashed"]
+    (run / "config.json").write_text(json.dumps(config | {"clips": {"mine": "of old", "mine[mirrored]": "of old"}}))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="clips that are not")
+        assert main(["train", "--resume", str(run), "--steps", "2304"]) == 0
 
 
 def test_ctrl_c_saves_and_resuming_continues_to_the_same_numbers(tiny, tmp_path, monkeypatch, capfd):

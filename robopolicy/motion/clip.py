@@ -400,16 +400,31 @@ def load_clips(robot_name: str, patterns: Sequence[str] | str) -> list[Clip]:
     Args:
         robot_name: Bare names are looked up in ``assets/clips/<robot_name>``.
         patterns: Names (``"stand"``), wildcards (``"walk_*"``), or paths (with a slash, or ending in
-            ``.npz``).
+            ``.npz``); the path of a folder stands for the clips in it.
 
     Raises:
-        UserError: A pattern finds nothing (the message lists what exists), or a file cannot be used.
+        UserError: A pattern finds nothing (the message lists what exists), two clips have one name, or a file
+            cannot be used.
     """
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
-    found: dict[Path, None] = {}
-    for pattern in patterns:
-        found.update(dict.fromkeys(find_clips(robot_name, str(pattern))))
-    return [Clip.load(path) for path in found]
+    return [Clip.load(path) for path in clip_files(robot_name, patterns)]
+
+
+def clip_files(robot_name: str, patterns: Sequence[str] | str) -> list[Path]:
+    """The files that :func:`load_clips` reads.
+
+    Raises:
+        UserError: A pattern finds nothing, or two files have one name, by which clips are told apart everywhere.
+    """
+    found: dict[str, Path] = {}
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        for path in find_clips(robot_name, str(pattern)):
+            first = found.setdefault(path.stem, path)
+            if first.resolve() != path.resolve():
+                raise UserError(
+                    f"two clips are called {path.stem!r}: {first} and {path}; clips are told apart by their names: "
+                    "rename one"
+                )
+    return list(found.values())
 
 
 def list_clips(robot_name: str) -> list[str]:
@@ -437,7 +452,11 @@ def find_clips(robot_name: str, pattern: str) -> list[Path]:
     """
     if "/" in pattern or os.sep in pattern or pattern.endswith(".npz"):
         path = Path(pattern).expanduser()
-        matches = [path] if path.is_file() else sorted(path.parent.glob(path.name)) if path.parent.is_dir() else []
+        if path.is_file():
+            return [path]
+        if path.is_dir():
+            return _clips_in(path)
+        matches = [p for p in sorted(path.parent.glob(path.name)) if p.suffix == ".npz"] if path.parent.is_dir() else []
         if matches:
             return matches
         if "/" in pattern or os.sep in pattern:
@@ -452,6 +471,25 @@ def find_clips(robot_name: str, pattern: str) -> list[Path]:
     if not matches:
         raise unknown("clip", pattern, list_clips(robot_name), str(folder))
     return matches
+
+
+def find_clip(robot_name: str, name: str) -> Path:
+    """The one file that a name or pattern of :func:`load_clips` stands for.
+
+    Raises:
+        UserError: It finds nothing, or several.
+    """
+    found = find_clips(robot_name, name)
+    if len(found) > 1:
+        raise UserError(f"{name} are {len(found)} clips; name one: {', '.join(path.stem for path in found)}")
+    return found[0]
+
+
+def _clips_in(folder: Path) -> list[Path]:
+    found = sorted(folder.glob("*.npz"))
+    if not found:
+        raise UserError(f"no clips (.npz) in the folder {folder}")
+    return found
 
 
 def _turn_velocity(qvel: np.ndarray, yaw: float) -> np.ndarray:

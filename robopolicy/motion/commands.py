@@ -8,6 +8,7 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip, clip_path
+from robopolicy.motion.cut import WHOLE, Piece, cut
 from robopolicy.motion.importing.recording import AS_WRITTEN, ImportNote, Options
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def import_clip(
     layout: str = "",
     options: Options = AS_WRITTEN,
     lock: bool | None = None,
+    piece: Piece = WHOLE,
 ) -> Clip:
     """Read a motion file of any known layout, put its feet on the ground, write it as a clip, and say what it is, what
     was settled and why, and what is wrong with it.
@@ -38,12 +40,14 @@ def import_clip(
         options: What the file does not say.
         lock: Whether feet are held at rest while they stand; by default where they slide or sink in, and never in a
             clip of ours.
+        piece: What is wanted of it, by the file's own times.
 
     Returns:
         The clip.
 
     Raises:
-        UserError: The file, its layout, its joints or the output cannot be used, or ``lock`` is not for this file.
+        UserError: The file, its layout, its joints or the output cannot be used, ``lock`` is not for this file, or the
+            piece is none of it.
     """
     from robopolicy.motion.check import check
 
@@ -56,6 +60,7 @@ def import_clip(
         _refuse_lock(file, what)
     for warning in caught:
         print(f"{'note' if issubclass(warning.category, ImportNote) else 'warning'}: {warning.message}")
+    clip = clip if piece == WHOLE else cut(clip, piece)
     if what not in (KEYFRAMES, OURS) or lock:
         clip = _settle(clip, model, lock)
     clip.save(output)
@@ -182,10 +187,10 @@ def _compile(robot: str) -> "RobotModel":
 
 
 def _path(file: str | Path, model: "RobotModel") -> Path:
-    from robopolicy.motion.clip import find_clips
+    from robopolicy.motion.clip import find_clip
 
     path = Path(file)
-    return path if path.is_file() else find_clips(model.robot.name, str(file))[0]
+    return path if path.is_file() else find_clip(model.robot.name, str(file))
 
 
 def _read(path: Path, model: "RobotModel", layout: str, options: Options) -> tuple[Clip, str]:
@@ -195,7 +200,7 @@ def _read(path: Path, model: "RobotModel", layout: str, options: Options) -> tup
         from robopolicy.motion.keyframes import compile_keyframes
 
         if options != AS_WRITTEN:
-            raise UserError(f"{path}: a keyframe file says all itself: leave out --fps, --quat and --units")
+            raise UserError(f"{path}: a keyframe file says all itself: leave out {', '.join(options.given.values())}")
         return compile_keyframes(path, model), KEYFRAMES
     layout = layout or formats.recognise(path)
     return formats.read(path, model, options, layout), f"layout {layout}"

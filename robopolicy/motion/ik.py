@@ -24,10 +24,11 @@ class RangesOf(mink.ConfigurationLimit):
         mj: The robot.
         dofs: Degrees of freedom that are moved.
         margin: Distance kept from the limits [rad].
+        gain: Share of the way to a limit that one step may go.
     """
 
-    def __init__(self, mj: mujoco.MjModel, dofs: Collection[int], margin: float) -> None:
-        super().__init__(mj, gain=1.0, min_distance_from_limits=margin)
+    def __init__(self, mj: mujoco.MjModel, dofs: Collection[int], margin: float, gain: float = 1.0) -> None:
+        super().__init__(mj, gain=gain, min_distance_from_limits=margin)
         self.indices = np.array([dof for dof in self.indices if dof in dofs], dtype=int)
         self.projection_matrix = np.eye(mj.nv)[self.indices] if len(self.indices) else None
 

@@ -1,5 +1,6 @@
 """Settings of the motion prior."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,7 +12,7 @@ class Prior:
     """Style from clips: an adversarial motion prior (Peng et al. 2021, "AMP"), and a start from the clips."""
 
     clips: tuple[str, ...] = ()
-    """Clips: names or patterns under assets/clips/<robot>, or paths. None: no prior."""
+    """Clips: names or patterns under assets/clips/<robot>, or paths, also of folders. None: no prior."""
     styles: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Several styles in one policy, instead of ``clips``: label and clips of each. The policy is told which to have."""
     adjustable: bool = True
@@ -77,6 +78,9 @@ class Prior:
                 raise UserError(f"prior.{name} is {getattr(self, name)}; it must not be negative")
         if not 0 <= self.reference_start <= 1:
             raise UserError(f"prior.reference_start is {self.reference_start}; it must be between 0 and 1")
+        for pattern, weight in self.clip_weights.items():
+            if not 0 <= weight < math.inf:
+                raise UserError(f"prior.clip_weights is {weight} for {pattern!r}; it must be 0 or more, and finite")
 
     @property
     def active(self) -> bool:

@@ -1,6 +1,6 @@
 """A task's clips at the control rate, as one table of frames."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 
 import mujoco
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from robopolicy.errors import UserError
-from robopolicy.motion.clip import Clip, load_clips
+from robopolicy.motion.clip import Clip, clip_files, load_clips
 from robopolicy.motion.features import motion_features
 from robopolicy.motion.mirror import Mirror
 from robopolicy.motion.prior import Prior
@@ -36,6 +36,7 @@ class Reference:
         window: W.
         weight: Sampling weights of the windows as the settings say. Shape (M,).
         cumulative: Those in force, summed up, the last is 1. Shape (M,).
+        hashes: Of the content of every clip as its file has it, whole, by name.
     """
 
     clips: list[Clip]
@@ -51,6 +52,7 @@ class Reference:
     window: int
     weight: Tensor
     cumulative: Tensor
+    hashes: dict[str, str] = field(default_factory=dict)
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """First rows of ``n`` windows drawn by the clips' weights. Shape (n,)."""
@@ -88,11 +90,15 @@ def load_reference(prior: Prior, robot: RobotModel, control_dt: float, half: str
             and with the windows across its seam.
 
     Raises:
-        UserError: A clip is missing, broken, too short, or of another robot; a weight matches no clip.
+        UserError: A clip is missing, broken, too short, or of another robot; two have one name; a weight matches no
+            clip, or leaves none to draw.
     """
-    halves, labels = [], []
+    clip_files(robot.robot.name, prior.patterns)  # two clips of one name are refused in different styles too
+    halves, labels, hashes = [], [], {}
     for label, patterns in enumerate(prior.groups.values()):
-        clips = [clip.for_robot(robot) for clip in load_clips(robot.robot.name, patterns)]
+        loaded = load_clips(robot.robot.name, patterns)
+        hashes |= {clip.name: clip.content_hash() for clip in loaded}
+        clips = [clip.for_robot(robot) for clip in loaded]
         for clip in clips + ([mirrored(clip, robot) for clip in clips] if prior.mirror else []):
             clip = clip.resample(control_dt)
             commands = clip.planar_velocity()
@@ -106,7 +112,7 @@ def load_reference(prior: Prior, robot: RobotModel, control_dt: float, half: str
                 chosen, commands = held_out, commands[len(train) :]
             halves.append((replace(chosen, name=clip.name), commands))
             labels.append(label)
-    return build_reference(halves, prior, robot, labels)
+    return replace(build_reference(halves, prior, robot, labels), hashes=hashes)
 
 
 def build_reference(
@@ -139,6 +145,9 @@ def build_reference(
         weights.append(np.full(count, weight / count))  # a long clip is not drawn more often than a short one
         start += length
     of_label = np.bincount(labels, [w.sum() for w in weights])
+    for label in np.flatnonzero(of_label == 0):
+        own = [clip.name.removesuffix(MIRRORED) for (clip, _), of in zip(clips, labels, strict=True) if of == label]
+        _refuse_weights(prior, int(label), list(dict.fromkeys(own)))
     weight = np.concatenate([w / of_label[label] for w, label in zip(weights, labels, strict=True)])
     phases = [c.phase if c.phase is not None else np.full(len(c.qpos), np.nan) for c, _ in clips]
     as_float = lambda x: torch.as_tensor(np.asarray(x), dtype=torch.float32)  # noqa: E731
@@ -157,6 +166,15 @@ def build_reference(
         weight=as_float(weight / weight.sum()),
         cumulative=as_float(np.cumsum(weight) / weight.sum()),
     )
+
+
+def _refuse_weights(prior: Prior, label: int, names: list[str]) -> None:
+    """Refuse weights that leave nothing of a style, whose clips are called so."""
+    style = list(prior.groups)[label]
+    zero = [p for p, w in prior.clip_weights.items() if w == 0 and any(fnmatch(name, p) for name in names)]
+    of = f"clips of style {style!r} have" if style else "clips have"
+    told = ", ".join(repr(pattern) for pattern in zero)
+    raise UserError(f"prior.clip_weights: all {of} weight 0 by {told}; one at least must have more: {', '.join(names)}")
 
 
 def mirrored(clip: Clip, robot: RobotModel) -> Clip:

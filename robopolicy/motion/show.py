@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robopolicy.errors import UserError
-from robopolicy.motion.clip import Clip, find_clips
+from robopolicy.motion.clip import Clip, find_clip
 from robopolicy.motion.commands import summary
 from robopolicy.paths import clips_dir
 
@@ -36,7 +36,7 @@ def show_clip(
         raise UserError("--watch draws again and again: give --output FILE.mp4 or FILE.png")
     path = Path(file)
     model = load_robot(robot or _robot_of(path)).compile()
-    path = path if path.is_file() else find_clips(model.robot.name, str(file))[0]
+    path = path if path.is_file() else find_clip(model.robot.name, str(file))
     if watch and output is not None:
         from robopolicy.view import watch as watcher
 

@@ -10,6 +10,7 @@ from walker import PERSON, Walk, walk, write_bvh
 from robopolicy.errors import UserError
 from robopolicy.motion import formats
 from robopolicy.motion.formats.bvh import load
+from robopolicy.motion.importing.recording import Options
 
 pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.importing.recording.ImportNote")
 ARM = """HIERARCHY
@@ -101,6 +102,23 @@ def test_units_and_axes_are_inferred_and_told(tmp_path, scale, unit, z_up):
     ankles = np.stack([motion.place("LeftFoot"), motion.place("RightFoot")], axis=1)
     np.testing.assert_allclose(ankles[..., 2], made.ankles[..., 1] / 100, atol=1e-4)
     np.testing.assert_allclose(ankles[..., 0], made.ankles[..., 0] / 100, atol=1e-4)
+
+
+def test_units_and_axes_are_as_told(tmp_path):
+    made = walk(seconds=0.5)
+    write_bvh(tmp_path / "w.bvh", made)  # in centimetres, y up
+    ankle = made.ankles[:, 0] / 100
+    for options, to_metres, axes in (
+        (Options(units="cm", up="y"), 1.0, ankle[:, [0, 2, 1]] * [1, -1, 1]),
+        (Options(units="mm"), 0.1, ankle[:, [0, 2, 1]] * [1, -1, 1]),
+        (Options(units="cmu", up="z"), 5.64444, ankle),
+        (Options(up="x"), 1.0, ankle[:, [1, 2, 0]]),
+    ):
+        found = load(tmp_path / "w.bvh", options).place("LeftFoot")
+        np.testing.assert_allclose(found, to_metres * axes, atol=1e-3)
+    write_bvh(tmp_path / "giant.bvh", made, scale=100.0)
+    with pytest.raises(UserError, match="no size for a body .*--units m\\|cm\\|mm\\|cmu says which"):
+        load(tmp_path / "giant.bvh")
 
 
 def test_prefixes_go_and_the_content_decides(tmp_path):

@@ -151,6 +151,8 @@ def test_every_kind_has_a_verdict():
             assert "repair with --fix" in text or "not usable as it is" in text
             assert not (fixed and "repair with --fix" in text)
     assert verdict([]) == "usable for training"
+    for kind in ("not a number", "jump", "loop seam"):
+        assert "(robopolicy clip cut" in verdict([Defect(kind, (0,), "")], fixed=True)
     both = verdict([Defect("torque", (0,), ""), Defect("velocity", (0,), "")])
     assert "slow it down" in both
     assert "repair the rest with --fix OUTPUT.npz" in both

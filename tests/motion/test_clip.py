@@ -10,7 +10,7 @@ from motion_clips import arc_state, make_arc
 
 from robopolicy.errors import UserError
 from robopolicy.motion import clip as clip_module
-from robopolicy.motion.clip import Clip, estimate_cycle, list_clips, load_clips, velocities
+from robopolicy.motion.clip import Clip, estimate_cycle, find_clip, list_clips, load_clips, velocities
 from robopolicy.motion.pose import move, power2, quat_conj, quat_log, quat_mul
 
 
@@ -198,6 +198,32 @@ def test_clips_are_found_by_name_wildcard_and_path(tmp_path, arc):
         load_clips("droid", "moonwalk")
     with pytest.raises(UserError, match="mine.npz"):
         load_clips("droid", str(tmp_path / "yours.npz"))
+
+
+def test_a_folder_stands_for_the_clips_in_it(tmp_path, arc):
+    for name in ("b", "a"):
+        arc.save(tmp_path / "clips" / f"{name}.npz")
+    (tmp_path / "clips" / "SOURCES.md").write_text("by hand")
+    (tmp_path / "clips" / "old").mkdir()
+    for pattern in ("clips", "clips/", "clips/*"):
+        assert [clip.name for clip in load_clips("droid", f"{tmp_path}/{pattern}")] == ["a", "b"]
+    with pytest.raises(UserError, match="no clips \\(.npz\\) in the folder .*old"):
+        load_clips("droid", f"{tmp_path}/clips/old")
+    with pytest.raises(UserError, match="no clip at .*S\\*; in .*clips: a.npz, b.npz"):
+        load_clips("droid", f"{tmp_path}/clips/S*")
+    with pytest.raises(UserError, match="clips are 2 clips; name one: a, b"):
+        find_clip("droid", f"{tmp_path}/clips")
+    assert find_clip("droid", f"{tmp_path}/clips/a*") == tmp_path / "clips" / "a.npz"
+
+
+def test_clips_of_one_name_are_refused(tmp_path, arc, monkeypatch):
+    for day in ("day1", "day2"):
+        arc.save(tmp_path / day / "walk.npz")
+    one, two = (str(tmp_path / day / "walk.npz") for day in ("day1", "day2"))
+    with pytest.raises(UserError, match=f"two clips are called 'walk': {one} and {two}; .*rename one"):
+        load_clips("droid", [one, two])
+    monkeypatch.chdir(tmp_path)
+    assert len(load_clips("droid", [one, "./day1/walk.npz", "day1/*"])) == 1  # one file by three names
 
 
 # ---- time

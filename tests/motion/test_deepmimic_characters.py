@@ -162,6 +162,8 @@ def test_quaternions_that_are_rough_or_in_another_order(tmp_path, droid):
         turned[:, c : c + 4] = np.roll(pose[:, c : c + 4], -1, axis=1)
     path = write(tmp_path / "xyzw.txt", turned_base, turned)
     np.testing.assert_allclose(formats.read(path, droid, Options(quat="xyzw")).qpos, clean.qpos)
+    with pytest.raises(UserError, match="leave out --units deg, --up: the file has DeepMimic's humanoid3d"):
+        formats.read(path, droid, Options(units="deg", up="z"))
 
 
 def test_a_wrap_that_does_not_close_is_read_as_an_open_clip(tmp_path, droid):

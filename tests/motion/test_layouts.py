@@ -16,6 +16,7 @@ from robopolicy.motion import formats
 from robopolicy.motion.clip import Clip
 from robopolicy.motion.formats.beyondmimic import breadth_first
 from robopolicy.motion.importing.recording import ImportNote, Options
+from robopolicy.motion.retarget.roles import Mapping
 from robopolicy.robot import RobotModel, load_robot
 
 pytestmark = pytest.mark.filterwarnings("ignore::robopolicy.motion.importing.recording.ImportNote")
@@ -453,6 +454,18 @@ def test_deepmimics_y_is_up(tmp_path, g1):
     assert "y is up, and turned to z" in notes
     _, notes = told(files.deepmimic(tmp_path / "y", make_motion()), g1)
     assert "z is up" in notes
+    for up, side in (("y", -0.79), ("z", 0.79)):  # told, where the base's height speaks for the other
+        motion = make_motion()
+        motion.position[:, 1:] = side, 0.0
+        path = files.deepmimic(tmp_path / "z", motion, up=up)
+        clip, notes = told(path, g1, options=Options(up=up))
+        check_same(clip, motion)
+        assert f"{up} is up" in notes
+        assert f"--up {up} was given" in notes
+    with pytest.raises(UserError, match="--up x: in DeepMimic's files it is y or z"):
+        formats.read(path, g1, Options(up="x"))
+    with pytest.raises(UserError, match="leave out --mapping: the file has a robot's hinges"):
+        formats.read(path, g1, Options(mapping=Mapping()))
 
 
 def test_deepmimic_says_whose_columns_there_are(tmp_path, g1):
@@ -574,7 +587,8 @@ def test_a_csv_that_breaks_off(tmp_path, g1, row, message):
         ({"fps": -1.0}, r"--fps -1\.0: must be a positive number"),
         ({"fps": float("nan")}, "--fps nan"),
         ({"quat": "xwyz"}, "--quat xwyz: unknown order; known: wxyz, xyzw"),
-        ({"units": "turns"}, "--units turns: unknown; known: rad, deg"),
+        ({"units": "turns"}, "--units turns: unknown; known: rad, deg, m, cm, mm, cmu"),
+        ({"up": "-z"}, "--up -z: unknown axis; known: x, y, z"),
     ],
 )
 def test_options_that_cannot_be(said, message):
@@ -589,7 +603,7 @@ def test_options_that_a_layout_has_no_use_for(tmp_path, g1, droid):
         with pytest.raises(UserError, match="--quat wxyz: .* no quaternions"):
             formats.read(path, g1, Options(quat="wxyz"))
     load_clips("droid", "stand_idle")[0].save(tmp_path / "mine.npz")
-    with pytest.raises(UserError, match="says all itself: leave out --fps"):
+    with pytest.raises(UserError, match="leave out --fps: layout robopolicy has no use for that"):
         formats.read(tmp_path / "mine.npz", droid, Options(fps=10))
 
 

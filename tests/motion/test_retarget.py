@@ -109,6 +109,33 @@ def test_the_person_may_walk_anywhere(tmp_path, droid):
     np.testing.assert_allclose(a.qpos[:, 2], b.qpos[:, 2], atol=0.002)
 
 
+def changed(model: RobotModel, *home: float, **ranges: tuple[float, float]) -> RobotModel:
+    """The robot with other ranges of joints, and a joint ``latch`` on its base that no motor moves, if ``home`` says
+    where it is."""
+    spec = model.spec.copy()
+    if home:
+        body = spec.bodies[1].add_body(name="flap")
+        body.add_geom(size=[0.01, 0, 0], contype=0, conaffinity=0)
+        body.add_joint(name="latch", type=mujoco.mjtJoint.mjJNT_HINGE, limited=True)
+    for name, limits in ranges.items():
+        spec.joint(name).range = limits
+    for key in list(spec.keys):
+        spec.delete(key)
+    return dataclasses.replace(model, spec=spec, mj=spec.compile(), home_qpos=np.r_[model.home_qpos, home])
+
+
+def test_a_joint_that_no_motor_moves_may_be_at_its_limit(bvh, droid):
+    latched = changed(droid, 0.0, latch=(0.0, 1.0))
+    np.testing.assert_allclose(formats.read(bvh, latched).qpos, formats.read(bvh, droid).qpos, atol=1e-6)
+
+
+def test_a_frame_without_a_solution_is_named(bvh, droid):
+    middle = droid.home_qpos[droid.qpos_adr[0]]
+    stuck = changed(droid, **{droid.joint_names[0]: (middle - 0.001, middle + 0.001)})
+    with pytest.raises(UserError, match="'walk', frame 0: robot 'droid' has no way there within the ranges"):
+        formats.read(bvh, stuck)
+
+
 def test_the_arms_hang_on_g1(bvh, g1):
     clip = formats.read(bvh, g1)
     shoulder, hand = (body_places(g1, clip, f"left_{part}_link")[0] for part in ("shoulder_yaw", "wrist_yaw"))
@@ -141,8 +168,8 @@ def test_feet_are_locked_once_or_not_at_all(bvh, tmp_path, capsys, droid, flags,
 
 
 def test_options_of_other_layouts_are_refused(bvh, droid):
-    with pytest.raises(UserError, match="--quat and --units are not for BVH"):
-        formats.read(bvh, droid, formats.Options(units="deg"))
+    with pytest.raises(UserError, match="leave out --quat, --units deg: layout bvh has no use for that"):
+        formats.read(bvh, droid, formats.Options(units="deg", quat="wxyz"))
     assert formats.read(bvh, droid, formats.Options(fps=60.0)).fps == 60
 
 
@@ -183,6 +210,10 @@ def test_odd_names_are_told_in_a_toml(tmp_path, bvh, droid):
     toml.write_text('[joints]\nl_ankle = "Paw"\nl_toe = "Claw"\n')
     moved = dataclasses.replace(droid, robot=dataclasses.replace(droid.robot, mjcf=str(tmp_path / "droid.xml")))
     assert len(formats.read(odd, moved)) == len(clip)
+    # It does not fit other files, and is not all that can be said.
+    with pytest.raises(UserError, match=f"unknown joint 'Paw' in skeleton 'walk', whose joints {toml} names"):
+        formats.read(bvh, moved)
+    assert len(formats.read(bvh, moved, formats.Options(mapping=Mapping()))) == len(clip)
     for text, says in (
         ("[joint]", "unknown table 'joint'"),
         ("[joints]\nnose = 'x'", "unknown role 'nose'"),
@@ -192,6 +223,23 @@ def test_odd_names_are_told_in_a_toml(tmp_path, bvh, droid):
         toml.write_text(text)
         with pytest.raises(UserError, match=says):
             Mapping.load(toml)
+
+
+def test_names_are_told_on_the_command_line(tmp_path, bvh, capsys):
+    odd, names = tmp_path / "odd.bvh", tmp_path / "names.toml"
+    odd.write_text(bvh.read_text().replace("LeftFoot", "Paw"))
+    names.write_text('[joints]\nl_ankle = "Paw"\n')
+    argv = ["clip", "import", str(odd), "--robot", "droid", "--output", str(tmp_path / "odd.npz")]
+    assert main(argv) == 2
+    assert "name them in a file for --mapping" in capsys.readouterr().err
+    assert main([*argv, "--mapping", str(names), "--units", "cm", "--up", "y"]) == 0
+    assert "read in cm, because --units cm was given; y is up, because --up y was given" in capsys.readouterr().out
+    assert main([*argv, "--mapping", str(tmp_path / "none.toml")]) == 2
+    assert "none.toml: cannot be read" in capsys.readouterr().err
+    argv[2] = str(files.csv(tmp_path / "x.csv", files.make_motion()))
+    assert main([*argv, "--mapping", str(names), "--up", "z", "--units", "cm"]) == 2
+    said = capsys.readouterr().err
+    assert "leave out --units cm, --up, --mapping: layout g1_csv has no use for that" in said
 
 
 def test_a_robots_bodies_are_found_by_name(g1, droid, go2):
@@ -338,7 +386,7 @@ def test_retarget_takes_what_the_file_does_not_say(tmp_path, capsys):
     assert main([*argv, "--layout", "gmr"]) == 2
     assert "x.csv: is not of layout gmr" in capsys.readouterr().err
     assert main(["clip", "retarget", "walk_forward_0.20", "--from", "droid", *argv[5:], "--fps", "60"]) == 2
-    assert "a clip of ours says all itself" in capsys.readouterr().err
+    assert "leave out --fps: layout robopolicy has no use for that" in capsys.readouterr().err
 
 
 # ---- rotations

@@ -31,10 +31,10 @@ NOT_FIXED = {
 LEAPS = {"jump", "duplicated frames", "loop seam"}
 """Kinds that ``--fix`` takes away, and with them the speed of the joints there."""
 AFTER_FIX = {
-    "not a number": "the gap is too long to be filled: cut it out, or record again",
-    "jump": "cut the clip there, or record again",
+    "not a number": "the gap is too long to be filled: cut it out (robopolicy clip cut), or record again",
+    "jump": "cut the clip there (robopolicy clip cut), or record again",
     "wrong rate": "import it again with the true rate: only its author knows it",
-    "loop seam": "record again, or save it as an open clip",
+    "loop seam": "record again, or save it as an open clip (robopolicy clip cut --open)",
     "foot sliding": "retarget it again, or record again",
     "penetration": "retarget it again, or record again",
     "floating": "retarget it again, or record again",

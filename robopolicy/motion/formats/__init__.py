@@ -7,7 +7,9 @@ A format is a module in this package with three things:
   nothing that a file holds;
 * ``read(path, model, options) -> Clip``: the clip in the robot's contract order, as a UserError for anything unusable.
   What the file does not say is told by an :class:`~robopolicy.motion.importing.recording.ImportNote`;
-  :func:`~robopolicy.motion.importing.recording.to_clip` does what all layouts have in common.
+  :func:`~robopolicy.motion.importing.recording.to_clip` does what all layouts have in common;
+* where they are others than :data:`USUAL`, ``TAKES``: what may be said about such a file, by the names of
+  :attr:`Options.given <robopolicy.motion.importing.recording.Options.given>`.
 """
 
 from importlib import import_module
@@ -21,6 +23,10 @@ from robopolicy.motion.importing.recording import AS_WRITTEN, Options
 if TYPE_CHECKING:
     from robopolicy.motion.clip import Clip
     from robopolicy.robot import RobotModel
+
+
+USUAL = ("fps", "quat", "angles")
+"""What may be said about a file that has a robot's joint angles."""
 
 
 class Format(Protocol):
@@ -75,7 +81,8 @@ def read(path: str | Path, model: "RobotModel", options: Options = AS_WRITTEN, l
         ImportNote: What the file does not say and was inferred, with the reason.
 
     Raises:
-        UserError: The layout is unknown, the content broken, or the motion is for another robot.
+        UserError: The layout is unknown or has no use for an option, the content is broken, or the motion is for
+            another robot.
     """
     known = formats()
     if layout:
@@ -86,4 +93,9 @@ def read(path: str | Path, model: "RobotModel", options: Options = AS_WRITTEN, l
         reason = known[layout].mismatch(Path(path))
         if reason:
             raise UserError(f"{path}: is not of layout {layout}: {reason}")
-    return known[layout or recognise(path)].read(Path(path), model, options)
+    layout = layout or recognise(path)
+    taken = getattr(known[layout], "TAKES", USUAL)
+    extra = [flag for name, flag in options.given.items() if name not in taken]
+    if extra:
+        raise UserError(f"{path}: leave out {', '.join(extra)}: layout {layout} has no use for that")
+    return known[layout].read(Path(path), model, options)

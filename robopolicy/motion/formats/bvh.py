@@ -2,7 +2,7 @@
 
 A HIERARCHY of joints with an OFFSET from the parent and CHANNELS in any order, then MOTION: a line of numbers a frame.
 Rotations are intrinsic, in the order of the channels, in degrees; a joint's position channels stand in place of its
-offset. What BVH does not say is inferred and told:
+offset. What BVH does not say is inferred and told, or given:
 
 * **units**: metres, centimetres, millimetres or CMU's own (5.64 cm), by the skeleton's height: its largest extent,
   median over the frames;
@@ -18,7 +18,7 @@ import numpy as np
 
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip
-from robopolicy.motion.importing.recording import AS_WRITTEN, ImportNote, Options
+from robopolicy.motion.importing.recording import AS_WRITTEN, LENGTHS, ImportNote, Options
 from robopolicy.motion.pose import quat_exp, quat_mul, quat_rotate
 from robopolicy.motion.retarget.skeleton import Y_TO_Z_UP, SkeletonMotion, forward
 
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
 LAYOUT = "BVH: HIERARCHY of joints and MOTION of their angles"
+TAKES = ("fps", "lengths", "up", "mapping")
+CMU = "units of CMU (5.64 cm)"
 UNITS = {
     "m": (0.4, 3.5, 1.0),
-    "units of CMU (5.64 cm)": (12.0, 39.0, 0.0254 / 0.45),
+    CMU: (12.0, 39.0, 0.0254 / 0.45),
     "cm": (40.0, 350.0, 0.01),
     "mm": (400.0, 3500.0, 0.001),
 }
@@ -62,23 +64,20 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     """The file's motion retargeted to the robot, its feet as they come: not locked.
 
     Raises:
-        UserError: The file is broken (the message has the line), its joints or the robot cannot be matched, or an
-            option is not for this layout.
+        UserError: The file is broken (the message has the line), or its joints or the robot cannot be matched.
     """
     from robopolicy.motion.retarget.solve import retarget
 
-    if options.quat or options.units:
-        raise UserError(f"{path}: --quat and --units are not for BVH, which has degrees only")
-
-    return retarget(load(path, options.fps), model)
+    return retarget(load(path, options), model, options.mapping)
 
 
-def load(path: str | Path, fps: float | None = None) -> SkeletonMotion:
+def load(path: str | Path, options: Options = AS_WRITTEN) -> SkeletonMotion:
     """Read a BVH file as a skeleton in motion, in metres with z up; end sites are joints called ``NAME end``.
 
     Args:
         path: The file.
-        fps: Frames per second, if the file's ``Frame Time`` is wrong.
+        options: Frames per second, if the file's ``Frame Time`` is wrong; its units and the axis that is up, if what
+            is inferred is.
 
     Warns:
         ImportNote: Units and up axis, with the reason.
@@ -94,11 +93,11 @@ def load(path: str | Path, fps: float | None = None) -> SkeletonMotion:
     parents = [j.parent for j in joints]
     positions, rotations = forward(parents, offsets, root, local)
     names = [j.name for j in joints]
-    positions, rotations, text = _to_metres_z_up(path, names, positions, rotations)
+    positions, rotations, text = _to_metres_z_up(path, names, positions, rotations, options)
     warnings.warn(f"{path}: {text}", ImportNote, stacklevel=2)
     return SkeletonMotion(
         name=path.stem,
-        fps=1.0 / frame_time if fps is None else fps,
+        fps=1.0 / frame_time if options.fps is None else options.fps,
         joint_names=tuple(names),
         parents=tuple(parents),
         positions=positions,
@@ -239,8 +238,22 @@ def _poses(joints: list[_Joint], values: np.ndarray) -> tuple[np.ndarray, np.nda
     return offsets[:, 0], offsets, local
 
 
-def _to_metres_z_up(path: Path, names: list[str], positions: np.ndarray, rotations: np.ndarray):
+def _to_metres_z_up(path: Path, names: list[str], positions: np.ndarray, rotations: np.ndarray, options: Options):
     """The same motion in metres with z up, and what was inferred, in words."""
+    unit, size = _unit(path, positions, options.units)
+    up, down, axis = (
+        (AXES[options.up.upper()], False, f"--up {options.up} was given") if options.up else _up(names, positions)
+    )
+    turn = TO_Z_UP[up]
+    if down:  # the axis points down: half a turn about x
+        turn = quat_mul(np.array([0.0, 1.0, 0.0, 0.0]), turn)
+    positions = quat_rotate(turn, positions) * UNITS[unit][2]
+    text = f"read in {unit}, because {size}; {'-' if down else ''}{'xyz'[up]} is up, because {axis}"
+    return positions, quat_mul(np.broadcast_to(turn, rotations.shape), rotations), text
+
+
+def _up(names: list[str], positions: np.ndarray) -> tuple[int, bool, str]:
+    """The vertical axis, whether it points down, and the reason."""
     lowered = [n.lower() for n in names]
     heads = [i for i, n in enumerate(lowered) if "head" in n or "neck" in n]
     feet = [i for i, n in enumerate(lowered) if any(word in n for word in ("foot", "toe", "ankle"))]
@@ -251,18 +264,18 @@ def _to_metres_z_up(path: Path, names: list[str], positions: np.ndarray, rotatio
         above = np.median(np.ptp(positions, axis=1), axis=0)
         reason = "along it the skeleton is tallest"
     up = int(np.argmax(np.abs(above)))
+    return up, bool(above[up] < 0), reason
+
+
+def _unit(path: Path, positions: np.ndarray, told: str) -> tuple[str, str]:
+    """The unit of lengths, and the reason."""
+    if told:
+        return CMU if told == "cmu" else told, f"--units {told} was given"
     height = float(np.median(np.ptp(positions, axis=1).max(axis=1)))
     unit = next((u for u, (low, high, _) in UNITS.items() if low <= height <= high), None)
     if unit is None:
         raise UserError(
-            f"{path}: the skeleton is {height:.3g} units tall, which is no size for a body in {', '.join(UNITS)}"
+            f"{path}: the skeleton is {height:.3g} units tall, which is no size for a body in {', '.join(UNITS)}; "
+            f"--units {'|'.join(LENGTHS)} says which all the same"
         )
-    turn = TO_Z_UP[up]
-    if above[up] < 0:  # the axis points down: half a turn about x
-        turn = quat_mul(np.array([0.0, 1.0, 0.0, 0.0]), turn)
-    positions = quat_rotate(turn, positions) * UNITS[unit][2]
-    text = (
-        f"read in {unit}, because the skeleton is {height:.3g} units tall; "
-        f"{'-' if above[up] < 0 else ''}{'xyz'[up]} is up, because {reason}"
-    )
-    return positions, quat_mul(np.broadcast_to(turn, rotations.shape), rotations), text
+    return unit, f"the skeleton is {height:.3g} units tall"

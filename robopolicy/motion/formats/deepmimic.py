@@ -5,9 +5,9 @@ then the joints: an angle [rad] for a hinge, a quaternion for a ball joint. Join
 
 Motions of DeepMimic's own characters (``humanoid3d``, ``dog3d``), known by their ball joints, are retargeted: theirs
 are other limbs than the robot's. Other files must have hinges only, one for each of the robot's, in the order of its
-MJCF. Up is y in DeepMimic and z here: of a robot's motion the base's height tells which it is. Every frame has its own
-duration; where they differ, the motion is resampled to the usual one. The last frame of a "wrap" lasts no time: it is
-the first one of the next round.
+MJCF. Up is y in DeepMimic and z here: of a robot's motion the base's height tells which it is, or ``--up``. Every frame
+has its own duration; where they differ, the motion is resampled to the usual one. The last frame of a "wrap" lasts no
+time: it is the first one of the next round.
 """
 
 import dataclasses
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
 LAYOUT = "JSON text with Loop and Frames of duration, position 3, quaternion (wxyz), joints (DeepMimic)"
+TAKES = ("fps", "quat", "angles", "up", "mapping")
 ROUGH = 0.25
 """By how much the length of a character's quaternions may differ from 1: up to 0.17 in DeepMimic's files, which divides
 by it as it reads them."""
@@ -84,7 +85,10 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
             f"{path}: frames have {frames.shape[1]} columns; robot {model.robot.name!r} needs {8 + ours} (duration, "
             f"base 7, {ours} hinges); DeepMimic's own characters are {known}, with unit quaternions for ball joints"
         )
-    position, quat = _z_up(path, frames[:, 1:4], frames[:, 4:8][:, ORDERS[options.quat or "wxyz"]], model)
+    _refuse(path, options, "a robot's hinges", "mapping")
+    if options.up == "x":
+        raise UserError(f"{path}: --up x: in DeepMimic's files it is y or z")
+    position, quat = _z_up(path, frames[:, 1:4], frames[:, 4:8][:, ORDERS[options.quat or "wxyz"]], model, options.up)
     fps, times = _rate(path, frames[:, 0], options, data["Loop"] == "wrap")
     rows = np.concatenate([position, unit(path, quat), frames[:, 8:]], axis=1)
     if times is not None:
@@ -118,6 +122,7 @@ def _retargeted(
     """A character's motion on the robot, its feet as they come: not locked."""
     from robopolicy.motion.retarget.solve import retarget
 
+    _refuse(path, options, f"DeepMimic's {character.name}", "angles", "up")
     note(
         path, f"its {frames.shape[1]} columns with {len(character.balls)} ball joints are DeepMimic's {character.name}"
     )
@@ -131,11 +136,19 @@ def _retargeted(
     loop = wrap and len(rows) > FEWEST
     rows = rows[:-1] if loop else rows
     source = f"imported from {path.name} (DeepMimic's {character.name})"
-    clip = retarget(character.skeleton(path.stem, fps, rows[:, :7], rows[:, 7:], loop, source), model)
+    skeleton = character.skeleton(path.stem, fps, rows[:, :7], rows[:, 7:], loop, source)
+    clip = retarget(skeleton, model, options.mapping)
     if loop and not closes(clip.qpos):
         note(path, OPEN)
         return dataclasses.replace(clip, loop=False, qvel=velocities(clip.qpos, fps, None))
     return clip
+
+
+def _refuse(path: Path, options: Options, content: str, *names: str) -> None:
+    """Refuse options that only the other kind of these files has a use for."""
+    extra = [flag for name, flag in options.given.items() if name in names]
+    if extra:
+        raise UserError(f"{path}: leave out {', '.join(extra)}: the file has {content}")
 
 
 def _parse(path: Path) -> Any:
@@ -147,12 +160,17 @@ def _parse(path: Path) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def _z_up(path: Path, position: np.ndarray, quat: np.ndarray, model: "RobotModel") -> tuple[np.ndarray, np.ndarray]:
+def _z_up(
+    path: Path, position: np.ndarray, quat: np.ndarray, model: "RobotModel", told: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions and quaternions with z up."""
     height = float(model.home_qpos[2])
     middle = np.median(position, axis=0)
-    if abs(middle[2] - height) <= abs(middle[1] - height):
-        note(path, f"z is up: the base is at {middle[2]:.2f} m along it, the robot's stands at {height:.2f} m")
+    up = told or ("z" if abs(middle[2] - height) <= abs(middle[1] - height) else "y")
+    reason = f"the base is at {middle['xyz'.index(up)]:.2f} m along it, the robot's stands at {height:.2f} m"
+    reason = f"--up {told} was given" if told else reason
+    if up == "z":
+        note(path, f"z is up: {reason}")
         return position, quat
     turn = quat_exp(np.array([np.pi / 2, 0.0, 0.0]))
     turned = quat_mul(turn, quat)
@@ -160,8 +178,7 @@ def _z_up(path: Path, position: np.ndarray, quat: np.ndarray, model: "RobotModel
     own = "y" if upright(both) > upright(turned) else "z"
     note(
         path,
-        f"y is up, and turned to z: the base is at {middle[1]:.2f} m along it, the robot's stands at {height:.2f} m; "
-        f"upright if the base's own {own} points up at rest",
+        f"y is up, and turned to z: {reason}; upright if the base's own {own} points up at rest",
     )
     return position[:, [0, 2, 1]] * [1.0, -1.0, 1.0], both if own == "y" else turned
 

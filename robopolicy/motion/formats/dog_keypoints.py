@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
 LAYOUT = "text of 81 numbers a line: 27 points of a dog, y up (dog_*_joint_pos.txt)"
+TAKES = ("fps",)
 POINTS = {
     "pelvis": 0, "neck": 3,
     "fl_hip": 6, "fl_toe": 10, "fr_hip": 11, "fr_toe": 15,
@@ -51,9 +52,6 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
         UserError: The file is broken, or the robot has no four feet.
     """
     from robopolicy.motion.retarget.solve import retarget
-
-    if options.quat or options.units:
-        raise UserError(f"{path}: --quat and --units are not for dog keypoints, which has points only")
 
     return retarget(load(path, options), model)
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robopolicy.errors import UserError
 from robopolicy.motion.clip import REQUIRED, Clip
 from robopolicy.motion.importing.arrays import npz_fields
 from robopolicy.motion.importing.recording import AS_WRITTEN, Options
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
 
 LAYOUT = "npz with fps, joint_names, qpos (K, 7 + J), qvel (K, 6 + J), loop"
+TAKES = ()
 
 
 def mismatch(path: Path) -> str:
@@ -27,8 +27,6 @@ def read(path: Path, model: "RobotModel", options: Options = AS_WRITTEN) -> Clip
     """The clip, its joints matched to the robot's by name.
 
     Raises:
-        UserError: It is broken or for another robot, or something was said about it, which a clip says itself.
+        UserError: It is broken or for another robot.
     """
-    if options != AS_WRITTEN:
-        raise UserError(f"{path}: a clip of ours says all itself: leave out --fps, --quat and --units")
     return Clip.load(path).for_robot(model)

@@ -16,6 +16,7 @@ from robopolicy.motion.check.seam import SEAM_RATIO, leaps
 from robopolicy.motion.clip import NORM_TOLERANCE, Clip, estimate_cycle, misfit, velocities
 from robopolicy.motion.importing.quat_order import ORDERS, other, tell_order
 from robopolicy.motion.pose import difference, move
+from robopolicy.motion.retarget.roles import Mapping
 
 if TYPE_CHECKING:
     from robopolicy.robot import RobotModel
@@ -32,6 +33,8 @@ RATES = (1.0, 10_000.0)
 """Least and most frames per second that anyone may mean."""
 OPEN = "is called a loop, but its last frame does not lead to its first: read as an open clip"
 """What is told of a loop that is none."""
+ANGLES, LENGTHS, AXES = ("rad", "deg"), ("m", "cm", "mm", "cmu"), ("x", "y", "z")
+"""What may be said of units and of the axis that is up; cmu is CMU's own unit of length, 5.64 cm."""
 FEWEST = 4
 """Frames that a motion needs."""
 
@@ -47,12 +50,17 @@ class Options:
     Attributes:
         fps: Frames per second; None: the file's, or what is known of the layout.
         quat: Order of quaternions, ``"wxyz"`` or ``"xyzw"``; empty: the layout's, or inferred.
-        units: Of joint angles, ``"rad"`` or ``"deg"``; empty: radians unless they cannot be.
+        units: Of a robot's joint angles, :data:`ANGLES`, or of a skeleton's lengths, :data:`LENGTHS`; empty: radians
+            unless they cannot be, and by the skeleton's height.
+        up: The axis that is up, :data:`AXES`; empty: inferred.
+        mapping: Names of joints and bodies, in place of the robot's own.
     """
 
     fps: float | None = None
     quat: str = ""
     units: str = ""
+    up: str = ""
+    mapping: Mapping | None = None
 
     def __post_init__(self) -> None:
         low, high = RATES
@@ -60,8 +68,18 @@ class Options:
             raise UserError(f"--fps {self.fps}: must be a positive number of frames per second, {low:g} to {high:g}")
         if self.quat not in ("", *ORDERS):
             raise UserError(f"--quat {self.quat}: unknown order; known: {', '.join(ORDERS)}")
-        if self.units not in ("", "rad", "deg"):
-            raise UserError(f"--units {self.units}: unknown; known: rad, deg")
+        if self.units not in ("", *ANGLES, *LENGTHS):
+            raise UserError(f"--units {self.units}: unknown; known: {', '.join((*ANGLES, *LENGTHS))}")
+        if self.up not in ("", *AXES):
+            raise UserError(f"--up {self.up}: unknown axis; known: {', '.join(AXES)}")
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Flags of what is said, by what they are about: fps, quat, angles or lengths (units), up, mapping."""
+        units = "lengths" if self.units in LENGTHS else "angles"
+        said = {"fps": self.fps, "quat": self.quat, units: self.units, "up": self.up, "mapping": self.mapping}
+        flags = {units: f"--units {self.units}"}
+        return {name: flags.get(name, f"--{name}") for name, value in said.items() if value not in (None, "")}
 
 
 AS_WRITTEN = Options()

@@ -27,7 +27,8 @@ def landmarks_of(motion: SkeletonMotion, mapping: Mapping) -> Landmarks:
     """
     if set(DOG) <= set(motion.joint_names):
         return _dog(motion)
-    joints = find_joints(motion.joint_names, mapping.joints, f"skeleton {motion.name!r}")
+    told = f", whose joints {mapping.source} names" if mapping.joints else ""
+    joints = find_joints(motion.joint_names, mapping.joints, f"skeleton {motion.name!r}{told}")
     return _human(motion, joints)
 
 

@@ -44,10 +44,12 @@ class Mapping:
     Attributes:
         joints: Role to the name of the source's joint. Roles: :data:`ROLES`.
         bodies: Role to the name of the robot's body, or an empty name if it has none. Roles: :data:`ROBOT_PARTS`.
+        source: The file that says it, for messages; empty if none does.
     """
 
     joints: dict[str, str] = field(default_factory=dict)
     bodies: dict[str, str] = field(default_factory=dict)
+    source: str = ""
 
     @classmethod
     def load(cls, path: Path) -> "Mapping":
@@ -69,7 +71,7 @@ class Mapping:
                     raise unknown("role", role, list(known[table]), f"[{table}] of {path}")
                 if not isinstance(name, str):
                     raise UserError(f"{path}: [{table}] {role} is {name!r}; it must be a name in quotes")
-        return cls(data.get("joints", {}), data.get("bodies", {}))
+        return cls(data.get("joints", {}), data.get("bodies", {}), str(path))
 
     @classmethod
     def of_robot(cls, model: "RobotModel") -> "Mapping":
@@ -107,7 +109,7 @@ def find_joints(names: tuple[str, ...], told: dict[str, str], where: str) -> dic
     if missing:
         raise UserError(
             f"{where}: no joint found for {', '.join(missing)}; its joints: {', '.join(names)}; "
-            'name them in a retarget.toml beside the robot: [joints] with lines such as l_ankle = "LFoot"'
+            'name them in a file for --mapping: [joints] with lines such as l_ankle = "LFoot"'
         )
     return found
 

@@ -16,7 +16,7 @@ import numpy as np
 from robopolicy.errors import UserError
 from robopolicy.motion.clip import Clip, estimate_cycle, velocities
 from robopolicy.motion.footlock import lock_feet
-from robopolicy.motion.ik import SOLVER
+from robopolicy.motion.ik import SOLVER, RangesOf
 from robopolicy.motion.importing.recording import ImportNote
 from robopolicy.motion.pose import heading, quat_conj, quat_exp, quat_log, quat_mul, quat_rotate, rotate2
 from robopolicy.motion.retarget.landmarks import Landmarks
@@ -144,7 +144,7 @@ class _Solver:
         mj = model.mj
         self.configuration = mink.Configuration(mj, model.home_qpos)
         self.dt = 1.0 / wanted.fps / ROUNDS
-        limit = mink.ConfigurationLimit(mj, gain=0.95, min_distance_from_limits=0.005)
+        limit = RangesOf(mj, model.dof_adr.tolist(), margin=0.005, gain=0.95)
         speeds = {
             name: np.array([min(float(v), 1e3)])
             for name, v in zip(model.joint_names, model.velocity_limit, strict=True)
@@ -186,9 +186,21 @@ class _Solver:
             task.set_target(mink.SE3(wxyz_xyz=np.concatenate([turn[k], place[k]])))
         tasks = [self.posture, *(task for task, _, _ in self.targets)]
         for _ in range(rounds):
-            velocity = mink.solve_ik(
-                self.configuration, tasks, self.dt, SOLVER, damping=1e-4, limits=limits, constraints=self.constraints
-            )
+            try:
+                velocity = mink.solve_ik(
+                    self.configuration,
+                    tasks,
+                    self.dt,
+                    SOLVER,
+                    damping=1e-4,
+                    limits=limits,
+                    constraints=self.constraints,
+                )
+            except mink.NoSolutionFound:
+                raise UserError(
+                    f"{self.wanted.name!r}, frame {k}: robot {self.body.model.robot.name!r} has no way there within "
+                    "the ranges and velocity limits of its joints"
+                ) from None
             self.configuration.integrate_inplace(velocity, self.dt)
 
     def _add(self, name: str, kind: str, place, turn, position: float, rotation) -> None:
