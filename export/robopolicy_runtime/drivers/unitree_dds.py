@@ -89,16 +89,15 @@ class Link:
             ) from None
 
     def _take(self, reader: Any) -> None:
-        for sample in reader.take(DEPTH):
-            if sample.sample_info.valid_data:
-                sender = sample.sample_info.publication_handle
-                if sender not in self._senders:
-                    self._senders.append(sender)
-                if sender == self._senders[0]:  # that is the robot
-                    self._on_state(sample.payload)
+        for sample in _news(reader):
+            sender = sample.sample_info.publication_handle
+            if sender not in self._senders:
+                self._senders.append(sender)
+            if sender == self._senders[0]:  # that is the robot
+                self._on_state(sample.payload)
 
     def _note(self, reader: Any) -> None:
-        if any(sample.sample_info.valid_data for sample in reader.take(DEPTH)):
+        if _news(reader):
             self._foreign_orders = True
 
     def intruder(self) -> str:
@@ -147,6 +146,11 @@ class Link:
         """Leave. Safe to call twice."""
         # Each entity goes when the last name for it does, the domain last: then the process can join it again.
         self._states = self._writer = self._orders = self._endpoints = self._participant = self._domain = None
+
+
+def _news(reader: Any) -> list[Any]:
+    """The samples that have come; none yet from a reader (None) that is only being made: they wait for the next one."""
+    return [] if reader is None else [sample for sample in reader.take(DEPTH) if sample.sample_info.valid_data]
 
 
 def _settings(interface: str, peer: str | None) -> str:
