@@ -5,6 +5,7 @@ encoding of signed numbers are this file's own. The first line of output is the 
 input is one request as JSON, ``[name, *arguments]`` for a method of ``Servos``; its answer comes as one line of JSON.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -206,6 +207,7 @@ def main(kind, *ids):
     servos = Servos({"sts3215": Sts, "xl330": Xl330}[kind](), [int(i) for i in ids])
     master, slave = os.openpty()
     tty.setraw(slave)
+    os.set_blocking(master, False)  # what nobody takes in is lost, as on a wire; waiting for it would stop everything
     print(os.ttyname(slave), flush=True)
     requests = sys.stdin.fileno()  # unbuffered, or select would miss lines
     lines, packets = b"", b""
@@ -215,7 +217,8 @@ def main(kind, *ids):
             packets += os.read(master, 4096)
             packet, packets = servos.protocol.take(packets)
             while packet:
-                os.write(master, servos.serve(*packet))
+                with contextlib.suppress(BlockingIOError):
+                    os.write(master, servos.serve(*packet))
                 packet, packets = servos.protocol.take(packets)
         if requests in ready:
             data = os.read(requests, 4096)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import select
 import subprocess
 import sys
 import time
@@ -71,6 +72,7 @@ class FakeServos:
         assert self.process.stdout
         self.process.stdin.write(json.dumps([name, *arguments]) + "\n")
         self.process.stdin.flush()
+        assert select.select([self.process.stdout], [], [], 20)[0], f"the servos do not answer {name}"
         return json.loads(self.process.stdout.readline())
 
     def kill(self):
