@@ -82,9 +82,9 @@ class Actuation:
             self._remember(left, lost)
             if self.torque_range is not None:
                 self._limit(self.torque_range)
-            before = self._qvel[:, self._dofs].clone()
+            before = self._qvel[:, self._dofs].clone() if self.power is not None else None
             self.sim.step(1) if left == 1 else self.sim.advance(1)
-            if self.power is not None:
+            if self.power is not None and before is not None:
                 self.power += self._work_rate(before).abs() / substeps
             if self._force is not None:
                 self.load.copy_((self._force.abs() / self._own["torque_limit"]).mean(1, keepdim=True))

@@ -18,7 +18,9 @@ from robopolicy_runtime.drivers.unitree_messages import (
 )
 
 ENABLED = 1  # a motor's mode: it follows kp, kd and torque
-UNHEARD = 0x40000000  # of the G1's motor faults: it hears no orders, which is so as long as nobody drives it
+# Of the G1's motor faults, by copies of its maker's list that are in public: it hears no orders, which is so as long as
+# nobody drives it. Not tried on a robot.
+UNHEARD = 0x40000000
 QUIET_S = 0.5  # a robot that is told nothing for so long may let go of its motors
 PITCH_ROLL = 0  # the G1's ankles and waist are told in joint angles, not in those of their two motors
 
@@ -204,7 +206,9 @@ class UnitreeDriver:
         left = self._was_enabled & ~enabled
         driven = now - self._ordered < QUIET_S
         self._was_enabled = (self._was_enabled | enabled) & driven
-        faults = motors["motorstate"] & ~np.uint32(UNHEARD) if "motorstate" in (motors.dtype.names or ()) else 0 * left
+        faults = np.zeros(len(motors), np.uint32)
+        if "motorstate" in (motors.dtype.names or ()):  # the Go2's motors report none
+            faults = motors["motorstate"] & ~np.uint32(UNHEARD)
         for i in map(int, np.flatnonzero(faults)):
             return f"the motor of {self._joint(i)!r} reports fault 0x{int(faults[i]):x}"
         for i in map(int, np.flatnonzero(left & driven)):

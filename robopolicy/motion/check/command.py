@@ -120,9 +120,6 @@ def _one_each(folder: Path, paths: list[Path]) -> None:
 
 def _paths(file: str | Path, model: "RobotModel") -> list[Path]:
     path = Path(file)
-    if path.is_dir():
-        found = sorted(path.glob("*.npz"))
-        if not found:
-            raise UserError(f"no clips (.npz) in the folder {path}")
-        return found
-    return [path] if path.is_file() else find_clips(model.robot.name, str(file))
+    if path.is_file():
+        return [path]
+    return find_clips(model.robot.name, f"{path}/" if path.is_dir() else str(file))
